@@ -1,0 +1,1 @@
+"""Reads the record, runs the tests, alerts, acts."""

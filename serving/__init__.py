@@ -1,0 +1,1 @@
+"""Answers predictions, takes labels, obeys the admin API."""

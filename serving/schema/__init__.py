@@ -1,0 +1,26 @@
+"""The tables that serving writes, one file each."""
+
+from serving.schema.applications import ApplicationRow, InputSchemaRow
+from serving.schema.base import ServingTable
+from serving.schema.feedback import FeedbackRow
+from serving.schema.keys import IdempotencyRow, KeyRow
+from serving.schema.models import ModelRow, ReferenceRow, VersionRow
+from serving.schema.predictions import PredictionRow
+from serving.schema.routes import RevisionRow
+from serving.schema.shipments import JournalRow, ShipmentRow
+
+__all__ = [
+    "ApplicationRow",
+    "FeedbackRow",
+    "IdempotencyRow",
+    "InputSchemaRow",
+    "JournalRow",
+    "KeyRow",
+    "ModelRow",
+    "PredictionRow",
+    "ReferenceRow",
+    "RevisionRow",
+    "ServingTable",
+    "ShipmentRow",
+    "VersionRow",
+]
