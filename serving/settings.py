@@ -1,0 +1,84 @@
+"""What an operator can set, as `SERVING_*` environment variables."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PostgresDsn, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+
+
+class Settings(BaseSettings):
+    """Everything that serving can be told. A wrong value stops the start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SERVING_", frozen=True, use_attribute_docstrings=True, extra="ignore"
+    )
+
+    database_url: PostgresDsn
+    """Postgres 15 or newer, as `postgresql://user:password@host:port/database`."""
+
+    data_dir: Path = Path(".leadsman/serving")
+    """Folder of the journal, the artefacts and the replicas' sockets and logs."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
+    admin_key: SecretStr | None = None
+    """A key with scope admin that is known from the start: `lsm_` and 43 characters of base64url."""
+
+    database_connections: int = Field(default=8, ge=2)
+    """Connections to Postgres of the registry; the record takes its own."""
+
+    journal_limit_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    """Size of the journal at which new requests get 503 until Postgres takes what is there."""
+
+    replica_python: Path | None = None
+    """Interpreter of replicas whose manifest names none; the service's own by default."""
+
+    deploy_timeout: Positive = timedelta(seconds=60)
+    """Longest time in which a version must start and answer a probe."""
+
+    drain_timeout: Positive = timedelta(seconds=10)
+    """Longest time that a replica which is no longer needed gets for what it has begun."""
+
+    request_limit_bytes: int = Field(default=8 * 1024**2, ge=1024)
+    """Longest body of a request other than an artefact or reference rows."""
+
+    artefact_limit_bytes: int = Field(default=4 * 1024**3, ge=1024)
+    """Longest artefact or set of reference rows, and what an archive may unpack to."""
+
+    key_refresh_interval: Positive = timedelta(seconds=5)
+    """How long a key that another process created or revoked may go unnoticed."""
+
+    @field_validator("admin_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not (20 <= len(value.get_secret_value()) <= 200):
+            raise ValueError("expected 20 to 200 characters")
+        return value
+
+    @property
+    def asyncpg_url(self) -> str:
+        """The URL as asyncpg takes it."""
+        return str(self.database_url).replace("postgresql+asyncpg://", "postgresql://", 1)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The URL as SQLAlchemy takes it."""
+        return self.asyncpg_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+    @property
+    def artefacts(self) -> Path:
+        """Folder of the stored artefacts."""
+        return self.data_dir / "artefacts"
+
+    @property
+    def replicas(self) -> Path:
+        """Folder of the replicas' sockets and logs."""
+        return self.data_dir / "replicas"

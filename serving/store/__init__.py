@@ -1,0 +1,1 @@
+"""SQL, one file per table; takes and returns records, never commits."""
