@@ -49,10 +49,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 RECEIVED_LIMIT = 120
-"""Characters of a wrong value that are told back: enough to find it, too few to echo a whole body."""
+"""Characters of a wrong value that are told back: enough to find it, no echo of a whole body."""
 
 
 @dataclass(frozen=True, slots=True)

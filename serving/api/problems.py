@@ -1,0 +1,237 @@
+"""Errors as RFC 9457 problem details, everywhere and in one form."""
+
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import asyncpg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from serving.errors import (
+    BodyTooLargeError,
+    DatabaseUnavailableError,
+    FieldError,
+    InternalError,
+    InvalidRequestError,
+    MalformedBodyError,
+    MethodNotAllowedError,
+    PathNotFoundError,
+    ScopeMissingError,
+    ServingError,
+    UnauthenticatedError,
+    every_error,
+    shown,
+)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:leadsman:problem:"
+ERRORS_LIMIT = 100
+"""Field errors told in one problem: a batch may have one for every row."""
+
+log = logging.getLogger("serving.api")
+
+
+class ProblemField(BaseModel):
+    """One wrong field."""
+
+    path: str = Field(description="JSON Pointer from the root of the body; ?name for a query.")
+    expected: str
+    received: str
+
+
+class Problem(BaseModel):
+    """What went wrong, by RFC 9457."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": TYPE_PREFIX + "application_not_found",
+                    "title": "No such application",
+                    "status": 404,
+                    "code": "application_not_found",
+                    "detail": 'No application is named "fraud".',
+                }
+            ]
+        }
+    )
+
+    type: str = Field(description=f"{TYPE_PREFIX}<code>")
+    title: str = Field(description="What happened, in general.")
+    status: int
+    code: str = Field(description="Stable name for programs; docs/errors.md lists all.")
+    detail: str = Field(description="What happened this time.")
+    errors: list[ProblemField] | None = None
+
+
+def problem(error: ServingError) -> dict[str, Any]:
+    """An error as the body of an answer."""
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + error.code,
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if error.errors:
+        body["errors"] = [
+            {"path": one.path, "expected": one.expected, "received": one.received}
+            for one in error.errors[:ERRORS_LIMIT]
+        ]
+    return body
+
+
+def problem_response(error: ServingError) -> Response:
+    """An error as an answer."""
+    return Response(
+        # A name in a path may hold what no UTF-8 can: ASCII with escapes always can be sent.
+        json.dumps(problem(error)),
+        status_code=error.status,
+        headers=error.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def problems(*kinds: type[ServingError], public: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: every code that it may answer, by status.
+
+    Parameters
+    ----------
+    kinds
+        Errors that the route may raise besides those that every route may.
+    public
+        The route takes no key.
+    """
+    everywhere: list[type[ServingError]] = [InternalError]
+    if not public:
+        everywhere += [InvalidRequestError, UnauthenticatedError, ScopeMissingError]
+        everywhere += [MalformedBodyError, BodyTooLargeError, DatabaseUnavailableError]
+    return _documented([*kinds, *everywhere])
+
+
+def _documented(kinds: Iterable[type[ServingError]]) -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int, list[type[ServingError]]] = {}
+    for kind in kinds:
+        group = by_status.setdefault(kind.status, [])
+        group += [one for one in (kind, *every_error(kind)) if "code" in one.__dict__]
+    return {
+        status: {
+            "description": " ".join(f"`{one.code}`: {one.title}." for one in dict.fromkeys(group)),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, group in sorted(by_status.items())
+    }
+
+
+def _pointer(place: tuple[int | str, ...]) -> str:
+    source, *rest = place or ("body",)
+    if source == "body":
+        parts = (str(part).replace("~", "~0").replace("/", "~1") for part in rest)
+        return "".join(f"/{part}" for part in parts)
+    return f"?{rest[0]}" if source == "query" and rest else "/".join(map(str, place))
+
+
+_EXPECTED = {
+    "missing": "a value",
+    "extra_forbidden": "no such field",
+    "json_invalid": "JSON",
+    "model_attributes_type": "an object",
+    "dict_type": "an object",
+    "list_type": "an array",
+}
+
+
+def field_error(one: Mapping[str, Any]) -> FieldError:
+    """An error of pydantic in our own form.
+
+    Parameters
+    ----------
+    one
+        An entry of `ValidationError.errors()`; its `loc` begins with body, path, query or header.
+    """
+    message = str(one["msg"])
+    for prefix in ("Value error, ", "Input should be ", "String should ", "List should "):
+        message = message.removeprefix(prefix)
+    expected = _EXPECTED.get(str(one["type"]), message)
+    received = "nothing" if one["type"] == "missing" else shown(one.get("input"))
+    return FieldError(_pointer(tuple(one["loc"])), expected, received)
+
+
+def _from_validation(error: RequestValidationError) -> ServingError:
+    entries = error.errors()
+    if any(one["type"] == "json_invalid" for one in entries):
+        context = entries[0].get("ctx", {})
+        return MalformedBodyError("JSON", str(context.get("error", "something else")))
+    return InvalidRequestError([field_error(one) for one in entries])
+
+
+def _from_http(request: Request, error: HTTPException) -> ServingError:
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return MethodNotAllowedError(request.method, allowed)
+    if error.status_code == 404:
+        return PathNotFoundError(request.url.path)
+    if error.status_code == 413:
+        return BodyTooLargeError(int(error.detail))
+    if error.status_code == 400:
+        return MalformedBodyError("a body that can be read", str(error.detail))
+    log.error("http_error_unexpected status=%s detail=%s", error.status_code, error.detail)
+    return InternalError()
+
+
+def is_connection_failure(error: BaseException) -> bool:
+    """Whether an error says that Postgres, or the way to it, is not there.
+
+    asyncio raises a plain `OSError` without a number where it tried several addresses; any other
+    `OSError`, a full disk for one, is not the database's.
+    """
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
+            return True
+        return isinstance(error.orig, BaseException) and is_connection_failure(error.orig)
+    if isinstance(error, OSError):
+        known = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+        return known or error.errno is None
+    return isinstance(
+        error,
+        PoolTimeoutError
+        | asyncpg.InterfaceError
+        | asyncpg.PostgresConnectionError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.InsufficientResourcesError,
+    )
+
+
+def _from_any(request: Request, error: Exception) -> ServingError:
+    if is_connection_failure(error):
+        log.warning("database_unavailable path=%s error=%r", request.url.path, error)
+        return DatabaseUnavailableError()
+    log.error("request_failed method=%s path=%s", request.method, request.url.path, exc_info=error)
+    return InternalError()
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem."""
+
+    def handle(kind: type[Exception], convert: Callable[[Request, Any], ServingError]) -> None:
+        async def handler(request: Request, error: Exception) -> Response:
+            return problem_response(convert(request, error))
+
+        app.add_exception_handler(kind, handler)
+
+    handle(ServingError, lambda _, error: error)
+    handle(RequestValidationError, lambda _, error: _from_validation(error))
+    handle(HTTPException, _from_http)
+    # Starlette answers for `Exception` and raises it again for the server's log; these kinds are
+    # expected, so they are taken one level further in.
+    for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        handle(kind, _from_any)
+    handle(Exception, _from_any)
