@@ -37,7 +37,7 @@ class Application:
     name: str
     task: Task
     input_schema: InputSchema | None
-    """The newest form; none until one is stated or inferred from a version's reference rows."""
+    """The form in force; none until one is stated or inferred from a version's reference rows."""
     default_output: Any
     """Answered where no version answers by the deadline; None is JSON null."""
     latency_objective: timedelta
