@@ -1,0 +1,1 @@
+"""Statistics: arrays in, decisions out. No input or output, no clock, no global randomness."""

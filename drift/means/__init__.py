@@ -1,0 +1,1 @@
+"""E-values from means: bounded losses, rates without a reference, units made of rows."""
