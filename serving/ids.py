@@ -1,0 +1,44 @@
+"""Identifiers of predictions: UUIDs of version 7 that carry the moment of arrival.
+
+References
+----------
+RFC 9562, section 5.7: 48 bits of milliseconds since 1970, version, 74 random bits.
+"""
+
+import os
+from uuid import UUID
+
+_VERSION = 0x7 << 76
+_VARIANT = 0b10 << 62
+_RANDOM = ((1 << 12) - 1) << 64 | (1 << 62) - 1
+"""The bits that are neither time nor version nor variant."""
+
+
+def new_prediction_id(now_us: int) -> bytes:
+    """Make the id of a prediction that arrived at a moment.
+
+    Parameters
+    ----------
+    now_us
+        Microseconds since 1970, UTC; the id keeps the whole milliseconds.
+    """
+    random = int.from_bytes(os.urandom(10), "big")
+    # Ten random bytes are 80 bits; the mask keeps the 74 that the form leaves free.
+    value = (now_us // 1000) << 80 | (random & _RANDOM) | _VERSION | _VARIANT
+    return value.to_bytes(16, "big")
+
+
+def time_of(prediction_id: bytes) -> int:
+    """Microseconds since 1970 of the id's millisecond; the arrival is less than 1 ms later."""
+    return int.from_bytes(prediction_id[:6], "big") * 1000
+
+
+def is_prediction_id(value: UUID) -> bool:
+    """Whether a UUID has the form that `new_prediction_id` gives."""
+    return value.version == 7
+
+
+def text_of(prediction_id: bytes) -> str:
+    """Give the usual text of an id: 8-4-4-4-12 hexadecimal digits."""
+    digits = prediction_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

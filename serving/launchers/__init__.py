@@ -1,0 +1,1 @@
+"""What starts, watches and stops replicas; one contract for all."""
