@@ -77,8 +77,11 @@ def design_effect(losses: Values, units: Sequence[Hashable] | None = None) -> De
     sums = 1.0 + 2.0 * np.cumsum(correlations)
     windows = 2 ** np.arange(int(math.log2(len(correlations))) + 1)
     values = sums[windows - 1]
-    errors = 2.0 * np.sqrt(windows / len(losses))
-    use = (_Z * errors <= _PRECISE) | ((values - 1.0) / errors > _Z_SURE)
+    # Bartlett: the error of the sum grows with the sum itself.
+    errors = 2.0 * np.sqrt(windows / len(losses)) * np.maximum(values, 1.0)
+    use = (_Z * errors <= _PRECISE) | (
+        values - 1.0 > _Z_SURE * 2.0 * np.sqrt(windows / len(losses))
+    )
     use[0] = True
     highest = int(np.argmax(np.where(use, values, -np.inf)))
     # A longer window that adds less than its own noise adds nothing but noise.

@@ -274,6 +274,9 @@ def _chain(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Wealth at the start of each chunk, shape (stakes, chunks), and after the last one."""
     # A chunk needs the one before it, and eight stakes are too few for numpy to pay: plain floats.
+    # Wealth that alone makes an alarm is cut off there: what follows is done again after the
+    # restart, and must not overflow before.
+    enough = THRESHOLD * len(anchor)
     anchors, ends = [], []
     for wealth, factors, additions in zip(
         anchor.tolist(), products[:, :, -1].tolist(), granted[:, :, -1].tolist(), strict=True
@@ -281,7 +284,7 @@ def _chain(
         row = []
         for factor, addition in zip(factors, additions, strict=True):
             row.append(wealth)
-            wealth = factor * (wealth + addition)  # noqa: PLW2901  # carried from chunk to chunk
+            wealth = min(factor * (wealth + addition), enough)  # noqa: PLW2901
         anchors.append(row)
         ends.append(wealth)
     return np.array(anchors), np.array(ends)

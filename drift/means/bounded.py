@@ -20,6 +20,8 @@ class BoundedMean(BettingDetector):
         limit: taken as one, a reference of 200 rows raised 209 times the false alarms allowed.
     lower, upper
         Range of the values, in the loss's unit.
+    averaged
+        Whether the values are means of blocks or units: bolder stakes find a rise sooner then.
     tiers
         Number of budgets served.
     head_start
@@ -42,6 +44,7 @@ class BoundedMean(BettingDetector):
         *,
         lower: float = 0.0,
         upper: float = 1.0,
+        averaged: bool = False,
         tiers: int = 1,
         head_start: float | Sequence[float] = 0.0,
     ) -> None:
@@ -53,7 +56,7 @@ class BoundedMean(BettingDetector):
         scaled = (self.limit - self.lower) * self._scale
         if not MARGIN < scaled < 1.0 - MARGIN:
             raise InvalidSettingError("limit", f"at least {MARGIN:g} of the range inside it", limit)
-        self.stakes = mean_stakes(scaled)
+        self.stakes = mean_stakes(scaled, averaged=averaged)
         """Bets a unit of the scaled loss, rising."""
         self._slope = (self.stakes * self._scale)[:, None]
         self._base = 1.0 - self._slope * (self.limit - self.lower)
@@ -62,6 +65,7 @@ class BoundedMean(BettingDetector):
                 "limit": self.limit,
                 "lower": self.lower,
                 "upper": self.upper,
+                "averaged": bool(averaged),
                 "tiers": tiers,
                 "head_start": plain_head_start(head_start),
             },

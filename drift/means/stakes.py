@@ -13,7 +13,11 @@ LARGEST_MEAN = 0.6
 """The boldest stake is the best one against about this mean, for limits up to 0.2."""
 
 
-def mean_stakes(limit: float) -> NDArray[np.float64]:
+BOLDEST = 0.9
+"""Share of its wealth that the boldest stake on averages may lose at one step."""
+
+
+def mean_stakes(limit: float, *, averaged: bool = False) -> NDArray[np.float64]:
     """Stakes for ``L = 1 + stake * (x - limit)`` with x in [0, 1].
 
     Stake ``(q - m) / (m (1 - m))`` makes L the likelihood ratio of error rate q against m, the
@@ -24,6 +28,8 @@ def mean_stakes(limit: float) -> NDArray[np.float64]:
     ----------
     limit
         Largest mean that is still accepted, in (0, 1).
+    averaged
+        Whether each value is a mean of several rows: it varies less, and bolder stakes are safe.
 
     Returns
     -------
@@ -41,6 +47,8 @@ def mean_stakes(limit: float) -> NDArray[np.float64]:
         below = divergence(middle, limit) < wanted
         lower, upper = np.where(below, middle, lower), np.where(below, upper, middle)
     stakes: NDArray[np.float64] = (upper - limit) / (limit * (1.0 - limit))
+    if averaged:
+        return np.geomspace(stakes[0], BOLDEST / limit, STAKES)
     return stakes
 
 

@@ -1,0 +1,64 @@
+"""Every detector with a guarantee, with values it takes: the laws hold for all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drift.base import Detector, Values
+from drift.canary.paired import PairedExcess, PairedPromotion
+from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
+from drift.means.bounded import BoundedMean
+from drift.means.pool import GrowingPool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A detector, how to build it, and what to feed it."""
+
+    name: str
+    build: Callable[[], Detector]
+    draw: Callable[[np.random.Generator, int, float], Values]
+    """Values of n steps at a rate of harm between 0 and 1."""
+    tiers: int = 1
+
+
+def errors(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """0/1 errors."""
+    return (rng.random(n) < rate).astype(np.float64)
+
+
+def differences(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Differences of two 0/1 errors: the challenger's rate against 0.1."""
+    return errors(rng, n, rate) - errors(rng, n, 0.1)
+
+
+def split_rows(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Loss, whether the challenger answered, and its share."""
+    share = rng.uniform(0.1, 0.9, n)
+    challenger = (rng.random(n) < share).astype(np.float64)
+    losses = np.where(challenger == 1.0, errors(rng, n, rate), errors(rng, n, 0.1))
+    return np.column_stack([losses, challenger, share])
+
+
+CASES = (
+    Case("bounded 0/1", lambda: BoundedMean(0.1), errors),
+    Case(
+        "bounded, three tiers, other range",
+        lambda: BoundedMean(2.0, lower=-1.0, upper=9.0, tiers=3, head_start=[0.0, 0.01, 0.2]),
+        lambda rng, n, rate: -1.0 + 10.0 * rng.beta(1.0, 1.0 / rate - 1.0, n),
+        tiers=3,
+    ),
+    Case("rare errors", lambda: BoundedMean(1e-4), errors),
+    Case("growing pool", lambda: GrowingPool(0.1, seed=7), errors),
+    Case("paired excess", lambda: PairedExcess(0.01), differences),
+    Case("paired promotion", lambda: PairedPromotion(0.02, 0.05), differences),
+    Case("randomised excess", lambda: RandomisedExcess(0.01, floor=0.1), split_rows),
+    Case("randomised promotion", lambda: RandomisedPromotion(0.02, floor=0.1), split_rows),
+)
+
+
+def grants_of(rng: np.random.Generator, n: int, tiers: int) -> NDArray[np.float64]:
+    """Grants of unequal size, some of them nothing."""
+    return rng.uniform(0.0, 2e-3, (n, tiers)) * (rng.random((n, tiers)) < 0.9)
