@@ -50,6 +50,9 @@ class Answer:
     """Why there is no output."""
 
 
+_REPLACED = Answer(Outcome.REPLICA_FAILED, error="the replica was being replaced")
+
+
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
     """What bounds a batch and its wait."""
@@ -278,23 +281,28 @@ class BatchQueue:
         batch.append(entry)
 
     def _expire(self, tick: int) -> None:
-        ready = self._supervisor.state == State.READY
+        late = self._late()
         for entry in self._expiring.pop(tick):
             if entry.waiting:
                 entry.waiting = False
                 self._live -= 1
             if entry.future.done():
                 continue
-            if ready and entry.deaths == 0:
-                entry.future.set_result(Answer(Outcome.DEADLINE, error="the deadline passed"))
-            else:
-                failed = Answer(Outcome.REPLICA_FAILED, error="the replica was being replaced")
-                entry.future.set_result(failed)
+            entry.future.set_result(_REPLACED if entry.deaths else late)
         if len(self._heap) > 1024 and len(self._heap) > 2 * self._live:
             # A replica that hangs pops nothing: without this, what expired would pile up.
             self._heap = [item for item in self._heap if item[3].waiting]
             heapq.heapify(self._heap)
         self._notice_empty()
+
+    def _late(self) -> Answer:
+        """What a row is told that no replica answered in time."""
+        state = self._supervisor.state
+        if state == State.READY:
+            return Answer(Outcome.DEADLINE, error="the deadline passed")
+        if state == State.RESTARTING:
+            return _REPLACED
+        return Answer(Outcome.NO_REPLICA, error=f"the version is {state}")
 
     def _form(self, lingered: bool = False) -> None:
         """Send the next batch if the replica is free."""
