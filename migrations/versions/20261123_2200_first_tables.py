@@ -360,13 +360,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shard", name=op.f("pk_monitor_cursors")),
     )
     op.create_table(
-        "monitor_unmatched_feedback",
-        sa.Column("prediction_id", sa.Uuid(), nullable=False),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("label", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("prediction_id", name=op.f("pk_monitor_unmatched_feedback")),
-    )
-    op.create_table(
         "signal_points",
         sa.Column("application_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("signal", sa.Text(), nullable=False),
@@ -408,6 +401,7 @@ def upgrade() -> None:
         sa.Column("mode", sa.Text(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column("clock_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
@@ -635,7 +629,6 @@ def downgrade() -> None:
     op.drop_table("watches")
     op.drop_table("silences")
     op.drop_table("signal_points")
-    op.drop_table("monitor_unmatched_feedback")
     op.drop_table("monitor_cursors")
     op.drop_index(
         "uq_alerts_open", table_name="alerts", postgresql_where=sa.text("state <> 'resolved'")

@@ -2,7 +2,7 @@
 
 from monitor.schema.alerts import AlertEventRow, AlertRow, SilenceRow
 from monitor.schema.base import MonitorTable
-from monitor.schema.cursors import CursorRow, UnmatchedFeedbackRow
+from monitor.schema.cursors import CursorRow
 from monitor.schema.remedies import RemedyRow
 from monitor.schema.signals import AlarmRow, SignalPointRow
 from monitor.schema.watches import WatchRow, WatchStateRow
@@ -19,7 +19,6 @@ __all__ = [
     "RemedyRow",
     "SignalPointRow",
     "SilenceRow",
-    "UnmatchedFeedbackRow",
     "WatchRow",
     "WatchStateRow",
     "WebhookRow",

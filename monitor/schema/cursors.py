@@ -1,7 +1,6 @@
-"""How far the record has been read, and labels that wait for their prediction."""
+"""How far the record has been read."""
 
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import func
 from sqlalchemy.orm import Mapped, mapped_column
@@ -19,13 +18,3 @@ class CursorRow(MonitorTable):
     shipment_id: Mapped[int] = mapped_column(Big)
     """Last shipment read, in the order (xact_id, shipment_id)."""
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class UnmatchedFeedbackRow(MonitorTable):
-    """A label that was read before its prediction."""
-
-    __tablename__ = "monitor_unmatched_feedback"
-
-    prediction_id: Mapped[UUID] = mapped_column(primary_key=True)
-    received_at: Mapped[datetime]
-    label: Mapped[bytes]

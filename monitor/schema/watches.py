@@ -36,6 +36,8 @@ class WatchRow(MonitorTable):
     origin: Mapped[str]
     """default or operator."""
     enabled: Mapped[bool] = mapped_column(server_default="true")
+    clock_at: Mapped[datetime | None]
+    """Time in the record up to which the watch's budget has been granted."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -1,0 +1,72 @@
+"""Who may alarm how often: a budget a year becomes grants to single observations.
+
+A watch has one clock for all its subjects. The time that passed since the clock last moved, times the
+watch's budget, is granted to whatever is observed next. So the grants of a watch add up to its budget
+times the time in the record, however many versions share the traffic, and a split into turns changes
+nothing. Time runs by when labels were received, never by the monitor's own clock.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.moments import YEAR_US
+from monitor.records import Watch
+from monitor.settings import Settings, Tier
+
+OWN_ERROR_RATE = frozenset({"paired-promotion", "adwin"})
+"""Detectors that take nothing from a budget: one has an error rate a decision, one has no guarantee."""
+
+
+def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
+    """False alarms a year for each enabled watch of one application.
+
+    The budget of a tier is divided evenly over the enabled watches of that tier.
+    """
+    shares: dict[Tier, list[int]] = {}
+    for watch in watches:
+        if watch.enabled and watch.detector not in OWN_ERROR_RATE:
+            shares.setdefault(watch.tier, []).append(watch.id)
+    return {
+        watch: settings.budget(tier) / len(members)
+        for tier, members in shares.items()
+        for watch in members
+    }
+
+
+def grants(
+    clock: int | None, at: Sequence[int], event: Sequence[int], budget_per_year: float
+) -> tuple[NDArray[np.float64], int | None]:
+    """Expected false alarms granted to each observation of one watch.
+
+    Parameters
+    ----------
+    clock
+        Where the watch's clock stands, in microseconds since 1970; none before its first observation,
+        which starts the clock and is granted nothing.
+    at : shape (n,)
+        When each observation's label was received, in microseconds since 1970, in order of consumption.
+    event : shape (n,)
+        Observations of one event happened at one moment and share its grant evenly.
+    budget_per_year
+        Expected false alarms a year.
+
+    Returns
+    -------
+    grants : shape (n,)
+        Their sum is the budget times the time by which the clock moved.
+    clock
+        Where it stands now. It never goes back: a label received earlier than one before it is granted nothing.
+    """
+    if not len(at):
+        return np.zeros(0), clock
+    times = np.asarray(at, np.int64)
+    start = int(times[0]) if clock is None else clock
+    reached = np.maximum.accumulate(np.maximum(times, start))
+    elapsed = np.diff(reached, prepend=start).astype(np.float64)
+    _, group, sizes = np.unique(np.asarray(event), return_inverse=True, return_counts=True)
+    # The time that passed until an event belongs to all its observations alike.
+    total = np.zeros(len(sizes))
+    np.add.at(total, group, elapsed)
+    return (total / sizes)[group] * (budget_per_year / YEAR_US), int(reached[-1])

@@ -1,0 +1,161 @@
+"""What a person needs in order to believe an alarm: means with intervals, and the statistic over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from monitor.records import Json
+
+TRACE_POINTS = 200
+"""A trace that grows longer is thinned by half."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Count, sum and sum of squares: what a mean and its interval are made of."""
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    @classmethod
+    def of(cls, values: Floats) -> "Sums":
+        """Sums of an array."""
+        return cls(len(values), float(values.sum()), float(np.square(values).sum()))
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Sums of both together."""
+        return Sums(self.n + other.n, self.total + other.total, self.squares + other.squares)
+
+    def minus(self, other: "Sums") -> "Sums":
+        """Sums of the rest, where `other` is a part."""
+        return Sums(self.n - other.n, self.total - other.total, self.squares - other.squares)
+
+    def interval(self, *, rows_per_step: int = 1, scale: float = 1.0, level: float = 0.95) -> Json:
+        """Mean with a confidence interval, for one look and independent steps.
+
+        Wilson's interval for 0/1 steps, Student's for any others; none for fewer than two steps.
+        """
+        if self.n == 0:
+            return {"mean": None, "low": None, "high": None, "steps": 0, "rows": 0, "method": None}
+        mean = self.total / self.n
+        binary = self.squares == self.total
+        low, high = (_wilson if binary else _student)(self, mean, level)
+        return {
+            "mean": mean * scale,
+            "low": None if low is None else low * scale,
+            "high": None if high is None else high * scale,
+            "steps": self.n,
+            "rows": self.n * rows_per_step,
+            "level": level,
+            "method": "Wilson" if binary else "Student",
+        }
+
+
+def _wilson(sums: Sums, mean: float, level: float) -> tuple[float | None, float | None]:
+    z = float(stats.norm.isf((1.0 - level) / 2))
+    centre = (mean + z * z / (2 * sums.n)) / (1 + z * z / sums.n)
+    half = z / (1 + z * z / sums.n) * (mean * (1 - mean) / sums.n + (z / (2 * sums.n)) ** 2) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _student(sums: Sums, mean: float, level: float) -> tuple[float | None, float | None]:
+    if sums.n < 2:
+        return None, None
+    variance = max(0.0, sums.squares - sums.n * mean * mean) / (sums.n - 1)
+    half = float(stats.t.isf((1.0 - level) / 2, sums.n - 1)) * (variance / sums.n) ** 0.5
+    return mean - half, mean + half
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The statistic and the mean over the whole life of a detector, in a bounded number of points.
+
+    A point stands at every `stride`-th step, so it depends on the steps alone and not on how they
+    were split into turns.
+    """
+
+    stride: int = 1
+    points: tuple[tuple[int, int, float, float, int], ...] = ()
+    """Step, its time in microseconds, statistic there, sum of the values since the last point, their number."""
+    open_sum: float = 0.0
+    open_n: int = 0
+    """Values since the last point."""
+
+    @classmethod
+    def from_json(cls, data: Json) -> "Trace":
+        """Read what `to_json` wrote."""
+        if not data:
+            return cls()
+        return cls(
+            data["stride"],
+            tuple(tuple(p) for p in data["points"]),
+            data["open_sum"],
+            data["open_n"],
+        )
+
+    def to_json(self) -> Json:
+        """As plain lists."""
+        return {
+            "stride": self.stride,
+            "points": [list(p) for p in self.points],
+            "open_sum": self.open_sum,
+            "open_n": self.open_n,
+        }
+
+    def extended(self, first: int, at: Sequence[int], statistic: Floats, values: Floats) -> "Trace":
+        """Append steps, the first of which has the number `first`, counting from 1."""
+        stride, points, total, n = self.stride, list(self.points), self.open_sum, self.open_n
+        start = 0
+        # Thinning changes the stride half way, as it would have if the steps had come one by one.
+        while True:
+            end = start + (-(first + start)) % stride
+            if end >= len(values):
+                break
+            part = values[start : end + 1]
+            points.append(
+                (
+                    first + end,
+                    int(at[end]),
+                    float(statistic[end]),
+                    total + float(part.sum()),
+                    n + len(part),
+                )
+            )
+            total, n, start = 0.0, 0, end + 1
+            if len(points) > TRACE_POINTS:
+                stride, points, total, n = _thinned(stride, points)
+        rest = values[start:]
+        return Trace(stride, tuple(points), total + float(rest.sum()), n + len(rest))
+
+    def plot(self, scale: float) -> list[Json]:
+        """Points for a drawing."""
+        return [
+            {
+                "step": step,
+                "at_us": at,
+                "statistic": statistic,
+                "mean": total / n * scale,
+                "steps": n,
+            }
+            for step, at, statistic, total, n in self.points
+        ]
+
+
+def _thinned(
+    stride: int, points: list[tuple[int, int, float, float, int]]
+) -> tuple[int, list[tuple[int, int, float, float, int]], float, int]:
+    stride *= 2
+    kept: list[tuple[int, int, float, float, int]] = []
+    total, n = 0.0, 0
+    for step, at, statistic, part, size in points:
+        total, n = total + part, n + size
+        if step % stride == 0:
+            kept.append((step, at, statistic, total, n))
+            total, n = 0.0, 0
+    return stride, kept, total, n

@@ -1,0 +1,141 @@
+"""The loop: a turn whenever records arrive, then what it decided, then what people are to be told."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from monitor import metrics
+from monitor.actor import act_on_due
+from monitor.outbox import send_due
+from monitor.serving_client import ServingClient
+from monitor.settings import Settings
+from monitor.store.database import plain
+from monitor.turn import Turned, take_turn
+from monitor.wall_clock import Clock, utc_now
+
+log = logging.getLogger("monitor.loop")
+
+CHANNEL = "leadsman_shipments"
+"""Serving notifies here after each shipment."""
+DATABASE_AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a lost or restarting Postgres looks like; the turn was undone and is taken again."""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """Signs of life, for readiness."""
+
+    last_turn_at: datetime | None = None
+    last_error: str | None = None
+    caught_up: bool = False
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    wake_hands: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def turn_once(
+    engine: AsyncEngine, settings: Settings, clock: Clock = utc_now
+) -> Turned | None:
+    """One turn in one transaction; none where there is nothing to read."""
+    with metrics.TURNS.time():
+        async with engine.begin() as connection:
+            turned = await take_turn(connection, settings, clock)
+    if turned is not None:
+        metrics.ROWS.labels("prediction").inc(turned.predictions)
+        metrics.ROWS.labels("feedback").inc(turned.labels)
+        metrics.OBSERVATIONS.inc(turned.observations)
+    return turned
+
+
+async def run(
+    engine: AsyncEngine, settings: Settings, pulse: Pulse, clock: Clock = utc_now
+) -> None:
+    """Run until cancelled. Reading, acting and delivering go on beside each other: a slow receiver delays no test."""
+    key = settings.serving_key.get_secret_value() if settings.serving_key else None
+    client = ServingClient(settings.serving_url, key)
+    deliverer = httpx.AsyncClient(timeout=settings.webhook_timeout.total_seconds(), trust_env=False)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_listen(settings, pulse))
+            group.create_task(_read(engine, settings, pulse, clock))
+            group.create_task(_act(engine, client, settings, pulse, clock))
+            group.create_task(_deliver(engine, deliverer, settings, clock))
+    finally:
+        await client.close()
+        await deliverer.aclose()
+
+
+async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, clock: Clock) -> None:
+    pause = settings.poll_interval.total_seconds()
+    while True:
+        pulse.wake.clear()
+        turned = None
+        try:
+            turned = await turn_once(engine, settings, clock)
+            pulse.last_turn_at, pulse.last_error = clock(), None
+            pulse.caught_up = turned is None
+            if turned is not None and turned.alarms:
+                pulse.wake_hands.set()
+        except DATABASE_AWAY as error:
+            metrics.TURN_FAILURES.inc()
+            pulse.last_error = f"{type(error).__name__}: {error}"
+            log.warning("turn_failed error=%s", pulse.last_error)
+        if turned is None:
+            await _wait(pulse.wake, pause)
+
+
+async def _act(
+    engine: AsyncEngine, client: ServingClient, settings: Settings, pulse: Pulse, clock: Clock
+) -> None:
+    while True:
+        pulse.wake_hands.clear()
+        try:
+            await act_on_due(engine, client, settings, clock)
+        except DATABASE_AWAY as error:
+            log.warning("acting_failed error=%s", error)
+        await _wait(pulse.wake_hands, HANDS_PAUSE_S)
+
+
+HANDS_PAUSE_S = 0.5
+"""Pause between two looks at what is to be done."""
+
+
+async def _deliver(
+    engine: AsyncEngine, client: httpx.AsyncClient, settings: Settings, clock: Clock
+) -> None:
+    while True:
+        try:
+            await send_due(engine, client, settings, clock)
+        except DATABASE_AWAY as error:
+            log.warning("delivering_failed error=%s", error)
+        await asyncio.sleep(HANDS_PAUSE_S)
+
+
+async def _listen(settings: Settings, pulse: Pulse) -> None:
+    """Wake the reader when serving notifies. The poll stands behind it: a lost notification costs a pause."""
+    while True:
+        try:
+            connection = await asyncpg.connect(plain(settings.database_url))
+            try:
+                gone = asyncio.Event()
+                connection.add_termination_listener(lambda _: gone.set())
+                await connection.add_listener(CHANNEL, lambda *_: pulse.wake.set())
+                await gone.wait()
+            finally:
+                connection.terminate()
+        except DATABASE_AWAY as error:
+            log.info("listening_failed error=%s", error)
+        await asyncio.sleep(settings.poll_interval.total_seconds())
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

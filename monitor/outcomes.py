@@ -1,0 +1,115 @@
+"""Did a remedy help? A test on fresh rows, with an error of its own that is stated."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from drift.base import Detector
+from drift.catalog import create
+from monitor.records import Json, Registry, Remedy
+from monitor.signals import LOSS, LOSS_DIFFERENCE, Extracted
+
+ALPHA = 0.05
+"""Probability of reporting recovery where there is none."""
+LONGEST = 2_000
+"""Fresh labels after which a remedy that is not shown to have helped is reported as not recovered."""
+ROOM = 1e-3
+"""A mean loss closer to 0 than this leaves no room to be lower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where the test of a remedy's outcome stands."""
+
+    outcome: str | None
+    detail: Json
+
+
+def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float) -> Json:
+    """What the outcome will be tested against, fixed at the decision.
+
+    Parameters
+    ----------
+    bad_mean
+        Mean loss of the version in alarm, in the loss's own unit, over its `bad_n` labels.
+    clip
+        Loss that counts as 1.
+    """
+    if kind == "promote":
+        return {
+            "detector": "paired-promotion",
+            "settings": {"eps": 0.0, "alpha": ALPHA},
+            "clip": clip,
+            "null": "On fresh rows that both answer, the promoted version's loss is not below the other's.",
+            "error": f"recovered is reported with a probability of at most {ALPHA:g} where that is so.",
+        }
+    mean = 0.5 if bad_mean is None else bad_mean / clip
+    mean = min(max(mean, ROOM), 1 - ROOM)
+    return {
+        "detector": "bounded-mean",
+        "settings": {"limit": 1 - mean, "head_start": ALPHA},
+        "clip": clip,
+        "null": f"On fresh rows the restored version's mean loss is at least {mean * clip:.4g}, which is "
+        f"that of the version it replaced over {bad_n} labels.",
+        "error": f"recovered is reported with a probability of at most {ALPHA:g} where that is so, "
+        "however long it looks.",
+    }
+
+
+def verify(remedy: Remedy, extracted: Extracted, registry: Registry) -> Verdict | None:
+    """Feed a turn's fresh rows to the test; none where there are none."""
+    detail = remedy.outcome_detail or {}
+    test: Json = remedy.request.get("test", {})
+    values = _fresh(remedy, extracted, registry)
+    if not test or not values:
+        return None
+    clipped = np.clip(np.array(values) / test["clip"], -1.0, 1.0)
+    detector = _detector(test, detail)
+    steps = clipped if test["detector"] == "paired-promotion" else 1.0 - clipped
+    update = detector.update(steps, np.zeros((len(steps), 1)))
+    n = detail.get("n", 0) + len(values)
+    total = detail.get("total", 0.0) + float(sum(values))
+    told: Json = {
+        "n": n,
+        "total": total,
+        "mean": total / n,
+        "null": test["null"],
+        "error": test["error"],
+        "statistic": float(update.statistic[-1, 0]),
+        "threshold": 1.0,
+        "state": base64.b64encode(detector.to_bytes()).decode(),
+    }
+    if update.alarms:
+        told |= {
+            "n": n - len(values) + update.alarms[0].step + 1,
+            "statistic": update.alarms[0].statistic,
+        }
+        return Verdict("recovered", told)
+    return Verdict("not_recovered" if n >= LONGEST else None, told)
+
+
+def _detector(test: Json, detail: Mapping[str, object]) -> Detector:
+    detector = create(test["detector"], test["settings"])
+    state = detail.get("state")
+    if isinstance(state, str):
+        detector.restore(base64.b64decode(state))
+    return detector
+
+
+def _fresh(remedy: Remedy, extracted: Extracted, registry: Registry) -> list[float]:
+    to, old = (registry.version_named(remedy.request.get(key, "")) for key in ("to", "from"))
+    if to is None or old is None or remedy.to_revision is None:
+        return []
+    signal, subject = LOSS, str(to.id)
+    if remedy.kind == "promote":
+        signal, subject = LOSS_DIFFERENCE, f"{to.id},{old.id}"
+    found = extracted.get((remedy.application_id, signal))
+    if found is None:
+        return []
+    return [
+        value
+        for value, about, revision in zip(found.value, found.subject, found.revision, strict=True)
+        if about == subject and revision >= remedy.to_revision
+    ]

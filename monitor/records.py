@@ -1,0 +1,253 @@
+"""The values that the monitor's parts hand to one another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from monitor.settings import Mode, Tier
+
+DEFAULT, CACHED, SHADOW = 1, 2, 4
+"""Bits of a prediction's flags, as serving writes them."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Place of a shipment in commit order."""
+
+    xact_id: int
+    shipment: int
+
+
+START = Position(0, 0)
+"""Before every shipment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row of predictions: the answer of one version."""
+
+    position: Position
+    predicted_at: datetime
+    id: UUID
+    version_id: int
+    application_id: int
+    revision: int
+    flags: int
+    output: bytes | None
+
+    @property
+    def in_service(self) -> bool:
+        """Whether a client read it and a model made it."""
+        return not self.flags & (DEFAULT | SHADOW) and self.output is not None
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether a model made it and nobody read it."""
+        return bool(self.flags & SHADOW) and not self.flags & DEFAULT and self.output is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One row of feedback."""
+
+    position: Position
+    received_at: datetime
+    id: UUID
+    prediction_id: UUID
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a client calls."""
+
+    id: int
+    name: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version as routes name it."""
+
+    id: int
+    model: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """As routes write it, e.g. fraud:3."""
+        return f"{self.model}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One state of an application's route."""
+
+    application_id: int
+    revision: int
+    kind: str
+    restores: int | None
+    policy: Json
+
+    @property
+    def champion(self) -> str | None:
+        """Name of the version whose answers count; none where several share that."""
+        champion = self.policy.get("champion")
+        return champion if isinstance(champion, str) else None
+
+    @property
+    def challengers(self) -> tuple[str, ...]:
+        """Names of the versions that want to be champion, or once were."""
+        one, many = self.policy.get("challenger"), self.policy.get("challengers", ())
+        return (one,) if isinstance(one, str) else tuple(many)
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """Names of all versions that answer, in shadow or not."""
+        champion = (self.champion,) if self.champion else ()
+        return frozenset((*champion, *self.challengers))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """All revisions of an application's route, in order."""
+
+    revisions: tuple[Revision, ...]
+
+    def at(self, revision: int) -> Revision | None:
+        """The state with that number; they count from 1 without a gap."""
+        if 1 <= revision <= len(self.revisions):
+            return self.revisions[revision - 1]
+        return None
+
+    @property
+    def current(self) -> Revision | None:
+        """The state in force."""
+        return self.revisions[-1] if self.revisions else None
+
+    def was_champion_before(self, name: str, revision: int) -> bool:
+        """Whether a version's answers counted in an earlier state."""
+        return any(r.champion == name for r in self.revisions[: revision - 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What serving knows by name, read in the turn's transaction."""
+
+    applications: Mapping[int, Application]
+    versions: Mapping[int, Version]
+    routes: Mapping[int, Route]
+
+    def version_named(self, name: str) -> Version | None:
+        """The version that a route calls model:version."""
+        return next((v for v in self.versions.values() if v.name == name), None)
+
+    def subject_name(self, subject: str) -> str:
+        """A subject as people read it: names in place of numbers."""
+        names = (
+            self.versions[int(part)].name if int(part) in self.versions else f"version {part}"
+            for part in subject.split(",")
+        )
+        return " against ".join(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Signal × detector × false-alarm budget × what to do."""
+
+    id: int
+    application_id: int
+    name: str
+    signal: str
+    detector: str
+    tier: Tier
+    settings: Json
+    remedy: str
+    mode: Mode
+    origin: str
+    enabled: bool
+    clock: datetime | None = None
+    """Time in the record up to which the budget has been granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """One detector of a watch, as it is kept between turns."""
+
+    watch_id: int
+    subject: str
+    status: str
+    status_reason: str | None
+    parameters: Json
+    state: bytes
+    observations: int = 0
+    granted: float = 0.0
+    alarms: int = 0
+    statistic: float = 0.0
+    last_observed_at: datetime | None = None
+    started_at: datetime | None = None
+    summary: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A test rejects its null, with what a person needs to believe it."""
+
+    watch_id: int
+    application_id: int
+    subject: str
+    tier: Tier
+    alarmed_at: datetime
+    observation: int
+    prediction_id: UUID
+    onset_prediction_id: UUID | None
+    onset_at: datetime | None
+    statistic: float
+    threshold: float
+    evidence: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What people are told."""
+
+    id: int
+    application_id: int
+    subject: str
+    kind: str
+    tier: Tier
+    state: str
+    title: str
+    detail: Json
+    opened_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One decision to change a route."""
+
+    id: int
+    application_id: int
+    alarm_id: int
+    alert_id: int | None
+    kind: str
+    mode: Mode
+    state: str
+    state_reason: str | None
+    from_revision: int
+    request: Json
+    idempotency_key: UUID
+    attempts: int
+    next_attempt_at: datetime | None
+    decided_at: datetime
+    acted_at: datetime | None
+    to_revision: int | None
+    outcome: str | None
+    outcome_detail: Json | None

@@ -1,0 +1,111 @@
+"""Everything an operator can set, read from MONITOR_* variables."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+BudgetAYear = Annotated[float, Field(gt=0, le=1000)]
+
+
+class Tier(StrEnum):
+    """How grave an alarm of a watch is; each tier has its own budget."""
+
+    ROLLBACK = "rollback"
+    PAGE = "page"
+    INFO = "info"
+
+
+class Mode(StrEnum):
+    """How far a remedy may go by itself."""
+
+    OBSERVE = "observe"
+    PROPOSE = "propose"
+    ACT = "act"
+
+
+class Settings(BaseSettings):
+    """A wrong value stops the start, not the night."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MONITOR_", frozen=True, use_attribute_docstrings=True
+    )
+
+    database_url: str
+    """Postgres of the record, as postgresql://user:password@host:port/name."""
+
+    serving_url: str = "http://127.0.0.1:8000"
+    """Serving's admin API, to which remedies are sent."""
+
+    serving_key: SecretStr | None = None
+    """Key with the scope admin; without one no remedy can act."""
+
+    host: str = "127.0.0.1"
+    """Address on which the API listens."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8001
+    """Port on which the API listens."""
+
+    poll_interval: Positive = timedelta(seconds=2)
+    """Longest pause between two reads of the record; a notification wakes the monitor earlier."""
+
+    turn_rows: Annotated[int, Field(ge=1)] = 20_000
+    """Rows that one turn reads at most, a single larger group excepted."""
+
+    shard: str = "all"
+    """Name of the cursor."""
+
+    series_step: Positive = timedelta(seconds=10)
+    """Length of one stretch in the series behind a plot."""
+
+    remedy_mode: Mode = Mode.PROPOSE
+    """Mode of default watches: whether an alarm may move traffic by itself."""
+
+    remedy_cool_down: timedelta = timedelta(minutes=10)
+    """Pause after a remedy acted before another may act on the same application."""
+
+    remedy_attempts: Annotated[int, Field(ge=1)] = 20
+    """Calls to serving before a remedy counts as failed."""
+
+    budget_rollback: BudgetAYear = 0.05
+    """False alarms a year that all rollback watches of an application may raise together."""
+
+    budget_page: BudgetAYear = 1.0
+    """False alarms a year that all page watches of an application may raise together."""
+
+    budget_info: BudgetAYear = 12.0
+    """False alarms a year that all info watches of an application may raise together."""
+
+    webhook_allow_private: bool = False
+    """Whether webhooks may lead to loopback and private networks."""
+
+    webhook_timeout: Positive = timedelta(seconds=10)
+    """Longest wait for one answer of a webhook."""
+
+    webhook_attempts: Annotated[int, Field(ge=1)] = 12
+    """Attempts before a delivery is given up as dead."""
+
+    webhook_first_pause: Positive = timedelta(seconds=1)
+    """Pause after the first failed attempt; it doubles with each, up to five minutes."""
+
+    console_url: str = "http://127.0.0.1:8001"
+    """Address under which people reach this monitor; links in alerts begin with it."""
+
+    log_level: str = "INFO"
+    """Least level that is logged."""
+
+    @property
+    def series_step_us(self) -> int:
+        """The same in microseconds."""
+        return self.series_step // timedelta(microseconds=1)
+
+    def budget(self, tier: Tier) -> float:
+        """False alarms a year allowed to all watches of a tier together."""
+        return {
+            Tier.ROLLBACK: self.budget_rollback,
+            Tier.PAGE: self.budget_page,
+            Tier.INFO: self.budget_info,
+        }[tier]

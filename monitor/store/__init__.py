@@ -1,0 +1,1 @@
+"""SQL of the monitor: takes and returns records, never commits."""

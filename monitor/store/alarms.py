@@ -1,0 +1,125 @@
+"""Alarms, and the series behind a plot."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.evidence import Sums
+from monitor.records import Alarm, Json
+from monitor.schema import AlarmRow, SignalPointRow
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Sums of a signal over one stretch of time."""
+
+    application_id: int
+    signal: str
+    subject: str
+    at: datetime
+    sums: Sums
+
+
+async def add_alarm(connection: AsyncConnection, alarm: Alarm) -> int:
+    """Write an alarm; its number."""
+    return (
+        await connection.execute(
+            insert(AlarmRow)
+            .values(asdict(alarm) | {"tier": alarm.tier.value})
+            .returning(AlarmRow.id)
+        )
+    ).scalar_one()
+
+
+async def read_alarms(
+    connection: AsyncConnection, application_id: int | None = None, *, limit: int = 1000
+) -> list[Row[Any]]:
+    """Alarms, newest first."""
+    query = select(*AlarmRow.__table__.c).order_by(AlarmRow.id.desc()).limit(limit)
+    if application_id is not None:
+        query = query.where(AlarmRow.application_id == application_id)
+    return list(await connection.execute(query))
+
+
+async def add_points(connection: AsyncConnection, points: Iterable[Point]) -> None:
+    """Add sums to what stands there."""
+    rows = [
+        {
+            "application_id": p.application_id,
+            "signal": p.signal,
+            "subject": p.subject,
+            "at": p.at,
+            "n": p.sums.n,
+            "total": p.sums.total,
+            "squares": p.sums.squares,
+        }
+        for p in points
+    ]
+    if not rows:
+        return
+    statement = insert(SignalPointRow).values(rows)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["application_id", "signal", "subject", "at"],
+            set_={
+                name: getattr(SignalPointRow, name) + statement.excluded[name]
+                for name in ("n", "total", "squares")
+            },
+        )
+    )
+
+
+async def read_points(
+    connection: AsyncConnection,
+    application_id: int,
+    signal: str,
+    start: datetime | None,
+    end: datetime | None,
+) -> list[Point]:
+    """A signal's points in [start, end)."""
+    query = (
+        select(*SignalPointRow.__table__.c)
+        .where(SignalPointRow.application_id == application_id, SignalPointRow.signal == signal)
+        .order_by(SignalPointRow.subject, SignalPointRow.at)
+    )
+    if start is not None:
+        query = query.where(SignalPointRow.at >= start)
+    if end is not None:
+        query = query.where(SignalPointRow.at < end)
+    return [
+        Point(
+            row.application_id, row.signal, row.subject, row.at, Sums(row.n, row.total, row.squares)
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+async def read_sums(
+    connection: AsyncConnection, application_id: int, signal: str, subject: str
+) -> Sums:
+    """Sums of a signal over all time."""
+    row = (
+        await connection.execute(
+            select(
+                func.coalesce(func.sum(SignalPointRow.n), 0).label("n"),
+                func.coalesce(func.sum(SignalPointRow.total), 0.0).label("total"),
+                func.coalesce(func.sum(SignalPointRow.squares), 0.0).label("squares"),
+            ).where(
+                SignalPointRow.application_id == application_id,
+                SignalPointRow.signal == signal,
+                SignalPointRow.subject == subject,
+            )
+        )
+    ).one()
+    return Sums(int(row.n), float(row.total), float(row.squares))
+
+
+def evidence_of(row: Row[Any]) -> Json:
+    """Evidence of an alarm's row."""
+    evidence: Json = row.evidence
+    return evidence

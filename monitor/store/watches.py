@@ -1,0 +1,163 @@
+"""Watches and the states of their detectors."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.errors import NotFoundError
+from monitor.records import Json, Watch, WatchState
+from monitor.schema import WatchRow, WatchStateRow
+from monitor.settings import Mode, Tier
+from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
+
+
+async def add_default_watches(connection: AsyncConnection, application_id: int, mode: Mode) -> None:
+    """Make the watches that every application has, unless it has them."""
+    await connection.execute(
+        insert(WatchRow)
+        .values(
+            [
+                _values(form, application_id, default_mode(form, mode), "default")
+                for form in DEFAULT_WATCHES
+            ]
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def add_watch(
+    connection: AsyncConnection, application_id: int, form: WatchForm, mode: Mode
+) -> Watch | None:
+    """Make an operator's watch; none where its name is taken."""
+    row = (
+        await connection.execute(
+            insert(WatchRow)
+            .values(_values(form, application_id, mode, "operator"))
+            .on_conflict_do_nothing()
+            .returning(*WatchRow.__table__.c)
+        )
+    ).one_or_none()
+    return None if row is None else _watch(row)
+
+
+def _values(form: WatchForm, application_id: int, mode: Mode, origin: str) -> Json:
+    return {
+        "application_id": application_id,
+        "name": form.name,
+        "signal": form.signal,
+        "detector": form.detector,
+        "tier": form.tier.value,
+        "settings": form.settings,
+        "remedy": form.remedy,
+        "mode": mode.value,
+        "origin": origin,
+    }
+
+
+async def read_watches(
+    connection: AsyncConnection, application_id: int | None = None
+) -> list[Watch]:
+    """Watches of one application, or all, in order of number."""
+    query = select(*WatchRow.__table__.c).order_by(WatchRow.id)
+    if application_id is not None:
+        query = query.where(WatchRow.application_id == application_id)
+    return [_watch(row) for row in await connection.execute(query)]
+
+
+async def read_watch(connection: AsyncConnection, watch_id: int) -> Watch:
+    """One watch."""
+    row = (
+        await connection.execute(select(*WatchRow.__table__.c).where(WatchRow.id == watch_id))
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError("watch", watch_id)
+    return _watch(row)
+
+
+async def change_watch(connection: AsyncConnection, watch_id: int, changes: Json) -> Watch:
+    """Change some columns. New settings need new detectors, so their states are dropped."""
+    await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(**changes))
+    if changes.keys() & {"settings", "tier"}:
+        await connection.execute(delete(WatchStateRow).where(WatchStateRow.watch_id == watch_id))
+    return await read_watch(connection, watch_id)
+
+
+async def delete_watch(connection: AsyncConnection, watch_id: int) -> None:
+    """Remove an operator's watch with its alarms."""
+    await connection.execute(delete(WatchRow).where(WatchRow.id == watch_id))
+
+
+async def move_clock(connection: AsyncConnection, watch_id: int, to: datetime) -> None:
+    """Save up to when a watch's budget has been granted."""
+    await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(clock_at=to))
+
+
+async def read_states(connection: AsyncConnection, watch_ids: Sequence[int]) -> list[WatchState]:
+    """States of all detectors of some watches."""
+    found = await connection.execute(
+        select(*WatchStateRow.__table__.c)
+        .where(WatchStateRow.watch_id.in_(watch_ids))
+        .order_by(WatchStateRow.watch_id, WatchStateRow.subject)
+    )
+    return [
+        WatchState(
+            row.watch_id,
+            row.subject,
+            row.status,
+            row.status_reason,
+            row.parameters,
+            row.state,
+            row.observations,
+            row.granted,
+            row.alarms,
+            row.statistic,
+            row.last_observed_at,
+            row.started_at,
+            row.summary,
+        )
+        for row in found
+    ]
+
+
+async def save_state(connection: AsyncConnection, state: WatchState) -> None:
+    """Write one detector's state."""
+    values: Json = {
+        "status": state.status,
+        "status_reason": state.status_reason,
+        "parameters": state.parameters,
+        "state": state.state,
+        "observations": state.observations,
+        "granted": state.granted,
+        "alarms": state.alarms,
+        "statistic": state.statistic,
+        "last_observed_at": state.last_observed_at,
+        "started_at": state.started_at,
+        "summary": state.summary,
+        "updated_at": func.now(),
+    }
+    await connection.execute(
+        insert(WatchStateRow)
+        .values(watch_id=state.watch_id, subject=state.subject, **values)
+        .on_conflict_do_update(index_elements=["watch_id", "subject"], set_=values)
+    )
+
+
+def _watch(row: Row[Any]) -> Watch:
+    return Watch(
+        row.id,
+        row.application_id,
+        row.name,
+        row.signal,
+        row.detector,
+        Tier(row.tier),
+        row.settings,
+        row.remedy,
+        Mode(row.mode),
+        row.origin,
+        row.enabled,
+        row.clock_at,
+    )

@@ -1,0 +1,219 @@
+"""Webhooks, the outbox of deliveries, and every attempt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
+
+from monitor.errors import NotFoundError
+from monitor.records import Json
+from monitor.schema import DeliveryAttemptRow, DeliveryRow, WebhookRow
+from monitor.settings import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event to send to one webhook."""
+
+    id: UUID
+    url: str
+    secret: str
+    body: Json
+    attempts: int
+
+
+async def add_deliveries(
+    connection: AsyncConnection,
+    *,
+    event: str,
+    application: str,
+    tier: Tier,
+    body: Json,
+    alert_id: int | None,
+) -> int:
+    """Put an event into the outbox, once for each webhook that wants it; how many do."""
+    wanted = 0
+    for row in await read_webhooks(connection):
+        concerns = row.applications is None or application in row.applications
+        if concerns and tier.value in row.tiers:
+            await add_delivery(connection, row.id, event=event, body=body, alert_id=alert_id)
+            wanted += 1
+    return wanted
+
+
+async def add_delivery(
+    connection: AsyncConnection, webhook_id: int, *, event: str, body: Json, alert_id: int | None
+) -> UUID:
+    """Put one delivery into the outbox."""
+    identifier = uuid4()
+    await connection.execute(
+        insert(DeliveryRow).values(
+            id=identifier,
+            webhook_id=webhook_id,
+            alert_id=alert_id,
+            event=event,
+            body=body,
+            state="waiting",
+            next_attempt_at=func.now(),
+        )
+    )
+    return identifier
+
+
+async def lease_delivery(
+    connection: AsyncConnection, now: datetime, lease_until: datetime
+) -> Delivery | None:
+    """Take the next delivery that is due, so that no other process takes it too.
+
+    Deliveries of one webhook go out in order: a later one waits until the one before was delivered or given up.
+    """
+    earlier = aliased(DeliveryRow)
+    row = (
+        await connection.execute(
+            select(
+                DeliveryRow.id,
+                DeliveryRow.body,
+                DeliveryRow.attempts,
+                WebhookRow.url,
+                WebhookRow.secret,
+            )
+            .join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
+            .where(
+                DeliveryRow.state == "waiting",
+                DeliveryRow.next_attempt_at <= now,
+                ~select(earlier.id)
+                .where(
+                    earlier.webhook_id == DeliveryRow.webhook_id,
+                    earlier.state == "waiting",
+                    earlier.sequence < DeliveryRow.sequence,
+                )
+                .exists(),
+            )
+            .order_by(DeliveryRow.next_attempt_at, DeliveryRow.sequence)
+            .limit(1)
+            .with_for_update(of=DeliveryRow, skip_locked=True)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    await connection.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == row.id)
+        .values(attempts=row.attempts + 1, next_attempt_at=lease_until)
+    )
+    return Delivery(row.id, row.url, row.secret, row.body, row.attempts + 1)
+
+
+async def save_attempt(
+    connection: AsyncConnection,
+    delivery: Delivery,
+    *,
+    state: str,
+    next_attempt_at: datetime | None,
+    status: int | None,
+    error: str | None,
+    duration_ms: float,
+) -> None:
+    """Write how an attempt went."""
+    await connection.execute(
+        insert(DeliveryAttemptRow).values(
+            delivery_id=delivery.id,
+            attempt=delivery.attempts,
+            status=status,
+            error=error,
+            duration_ms=duration_ms,
+        )
+    )
+    await connection.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery.id)
+        .values(state=state, next_attempt_at=next_attempt_at)
+    )
+
+
+async def next_delivery_at(connection: AsyncConnection) -> datetime | None:
+    """When the next delivery is due."""
+    return (
+        await connection.execute(
+            select(func.min(DeliveryRow.next_attempt_at)).where(DeliveryRow.state == "waiting")
+        )
+    ).scalar_one()
+
+
+async def read_webhooks(connection: AsyncConnection) -> list[Row[Any]]:
+    """Webhooks in force."""
+    return list(
+        await connection.execute(
+            select(*WebhookRow.__table__.c)
+            .where(WebhookRow.deleted_at.is_(None))
+            .order_by(WebhookRow.id)
+        )
+    )
+
+
+async def read_webhook(connection: AsyncConnection, webhook_id: int) -> Row[Any]:
+    """One webhook in force."""
+    for row in await read_webhooks(connection):
+        if row.id == webhook_id:
+            return row
+    raise NotFoundError("webhook", webhook_id)
+
+
+async def add_webhook(connection: AsyncConnection, **values: Any) -> Row[Any]:
+    """Make a webhook."""
+    return (
+        await connection.execute(
+            insert(WebhookRow).values(**values).returning(*WebhookRow.__table__.c)
+        )
+    ).one()
+
+
+async def delete_webhook(connection: AsyncConnection, webhook_id: int) -> None:
+    """Take a webhook out of force; what waits for it is given up."""
+    await read_webhook(connection, webhook_id)
+    await connection.execute(
+        update(WebhookRow).where(WebhookRow.id == webhook_id).values(deleted_at=func.now())
+    )
+    await connection.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == "waiting")
+        .values(state="dead", next_attempt_at=None)
+    )
+
+
+async def read_deliveries(
+    connection: AsyncConnection, webhook_id: int, *, limit: int = 200
+) -> tuple[list[Row[Any]], list[Row[Any]]]:
+    """A webhook's deliveries, newest first, and their attempts."""
+    deliveries = list(
+        await connection.execute(
+            select(*DeliveryRow.__table__.c)
+            .where(DeliveryRow.webhook_id == webhook_id)
+            .order_by(DeliveryRow.sequence.desc())
+            .limit(limit)
+        )
+    )
+    attempts = list(
+        await connection.execute(
+            select(*DeliveryAttemptRow.__table__.c)
+            .where(DeliveryAttemptRow.delivery_id.in_([d.id for d in deliveries]))
+            .order_by(DeliveryAttemptRow.delivery_id, DeliveryAttemptRow.attempt)
+        )
+    )
+    return deliveries, attempts
+
+
+async def redeliver(connection: AsyncConnection, webhook_id: int, delivery_id: UUID) -> None:
+    """Send a delivery again, under its own id: a receiver that had it can tell."""
+    again = await connection.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery_id, DeliveryRow.webhook_id == webhook_id)
+        .values(state="waiting", next_attempt_at=func.now())
+        .returning(DeliveryRow.id)
+    )
+    if again.one_or_none() is None:
+        raise NotFoundError("delivery", delivery_id)
