@@ -86,7 +86,7 @@ class Feature:
         if self.kind == "boolean":
             return isinstance(value, bool)
         if self.kind == "string":
-            return isinstance(value, str)
+            return isinstance(value, str) and _encodable(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.kind == "integer":
@@ -116,6 +116,15 @@ def _finite(value: float) -> bool:
     except OverflowError:
         # A whole number beyond what a float64 reaches.
         return False
+
+
+def _encodable(text: str) -> bool:
+    """A lone surrogate is legal in JSON text and impossible in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _same(value: Any, one: Any) -> bool:

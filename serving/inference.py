@@ -17,8 +17,10 @@ from serving.batching import Answer, BatchQueue, Outcome
 from serving.copy_format import encode_prediction
 from serving.counters import AnswerCounts
 from serving.errors import (
+    ApplicationNotFoundError,
     DatabaseUnavailableError,
     JournalFullError,
+    RouteNotFoundError,
     UnavailableError,
 )
 from serving.ids import new_prediction_id, text_of
@@ -34,7 +36,7 @@ FLAG_SHADOW = 4
 SHADOW_DEADLINE = 30.0
 """Seconds in which a shadow may answer: it has no caller, and a pair is worth the wait."""
 DURABLE_WITHIN = 10.0
-"""Longest wait in seconds for Postgres under durability `before`; then the client is told to ask later."""
+"""Longest wait in seconds for Postgres under durability `before`; then the client gets 503."""
 
 log = logging.getLogger("serving.inference")
 
@@ -171,6 +173,8 @@ class Inference:
         """
         self.routes: dict[str, ActiveRoute] = {}
         """By application; one assignment switches a route between two requests."""
+        self.known: set[str] = set()
+        """Applications that exist, with a route or without; kept by whoever sets the routes."""
         self.counts: dict[str, AnswerCounts] = {}
         """By application, for metrics."""
         self._journal = journal
@@ -178,6 +182,21 @@ class Inference:
         self._shadows = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def route(self, application: str) -> ActiveRoute:
+        """The route of an application.
+
+        Raises
+        ------
+        RouteNotFoundError, ApplicationNotFoundError
+            If there is none.
+        """
+        route = self.routes.get(application)
+        if route is not None:
+            return route
+        if application in self.known:
+            raise RouteNotFoundError(application)
+        raise ApplicationNotFoundError(application)
 
     def count(self, application: str) -> AnswerCounts:
         """The application's counters."""

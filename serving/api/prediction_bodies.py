@@ -1,0 +1,158 @@
+"""Bodies of the prediction route: two readers with one result, and one writer.
+
+The quick reader accepts what is right; whatever it does not accept goes to the precise one, which
+says what is wrong. Both give the same `Asked` for the same bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from serving.api.problems import problem
+from serving.errors import (
+    FieldError,
+    InvalidInputError,
+    InvalidRequestError,
+    MalformedBodyError,
+    shown,
+)
+from serving.inference import ActiveRoute, Inference
+from serving.inputs import InputCodec
+
+_FIELDS = ("input", "inputs", "context")
+
+Row = bytes | InvalidInputError
+"""A block, or what is wrong with the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one body asks for."""
+
+    rows: list[Row]
+    many: bool
+    """Whether the body held `inputs`; then a wrong one has its error in its place."""
+    context: Mapping[str, Any] | None
+
+
+_decoders: WeakKeyDictionary[InputCodec, msgspec.json.Decoder[Any]] = WeakKeyDictionary()
+
+
+def _decoder(codec: InputCodec) -> msgspec.json.Decoder[Any]:
+    """The compiled reader of whole bodies; made once for each codec."""
+    decoder = _decoders.get(codec)
+    if decoder is None:
+        body = msgspec.defstruct(
+            "Body",
+            [
+                ("input", codec.row_type | codec.array_type | msgspec.UnsetType, msgspec.UNSET),
+                ("inputs", list[msgspec.Raw] | msgspec.UnsetType, msgspec.UNSET),
+                ("context", dict[str, Any] | None, None),
+            ],
+            forbid_unknown_fields=True,
+        )
+        decoder = _decoders[codec] = msgspec.json.Decoder(body)
+    return decoder
+
+
+def read_quickly(codec: InputCodec, raw: bytes) -> Asked | None:
+    """Read a body that is right; None if it needs the precise reader."""
+    try:
+        body = _decoder(codec).decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if body.inputs is msgspec.UNSET:
+        if body.input is msgspec.UNSET:
+            return None
+        block = codec.encode(body.input)
+        return None if block is None else Asked([block], False, body.context)
+    if body.input is not msgspec.UNSET or not body.inputs:
+        return None
+    rows = []
+    for place, one in enumerate(body.inputs):
+        row: Row | None = codec.read(one)
+        if row is None:
+            row = _checked(codec, json.loads(bytes(one)), f"/inputs/{place}")
+        rows.append(row)
+    return Asked(rows, True, body.context)
+
+
+def read_precisely(codec: InputCodec, raw: bytes) -> Asked:
+    """Read a body, and say what is wrong with it.
+
+    Raises
+    ------
+    MalformedBodyError
+        If it is no JSON.
+    InvalidRequestError
+        If it is not of the documented form.
+    InvalidInputError
+        If its single input does not fit the schema.
+    """
+    try:
+        # Python's reader takes NaN and Infinity, so that the field which holds one can be named.
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBodyError("JSON", str(error) or type(error).__name__) from error
+    if not isinstance(body, dict):
+        raise InvalidRequestError([FieldError("", "an object with input or inputs", shown(body))])
+    errors = [
+        FieldError(f"/{name}", f"one of {', '.join(_FIELDS)}", "an unknown field")
+        for name in body
+        if name not in _FIELDS
+    ]
+    if ("input" in body) == ("inputs" in body):
+        received = "both" if "input" in body else "neither"
+        errors.append(FieldError("", "either input or inputs", received))
+    inputs = body.get("inputs", [None])
+    if not isinstance(inputs, list) or not inputs:
+        errors.append(FieldError("/inputs", "an array of at least one input", shown(inputs)))
+    context = body.get("context")
+    if not _is_context(context):
+        errors.append(FieldError("/context", "an object of JSON values", shown(context)))
+    if errors:
+        raise InvalidRequestError(errors)
+    if "input" in body:
+        return Asked([codec.check(body["input"], "/input")], False, context)
+    rows = [_checked(codec, one, f"/inputs/{place}") for place, one in enumerate(inputs)]
+    return Asked(rows, True, context)
+
+
+def _checked(codec: InputCodec, value: Any, path: str) -> Row:
+    try:
+        return codec.check(value, path)
+    except InvalidInputError as error:
+        return error
+
+
+def _is_context(context: Any) -> bool:
+    if context is None:
+        return True
+    try:
+        json.dumps(context, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        # NaN, or a surrogate that stands alone.
+        return False
+    return isinstance(context, dict)
+
+
+async def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> bytes:
+    """Answer a body: the JSON text of one prediction, or of all in the order of the inputs."""
+    blocks = [row for row in asked.rows if isinstance(row, bytes)]
+    if not asked.many:
+        return (await inference.predict(route, blocks[0], asked.context)).to_json()
+    inference.count(route.application.name).errors += len(asked.rows) - len(blocks)
+    predictions = iter(await inference.predict_many(route, blocks, asked.context))
+    texts = [
+        next(predictions).to_json() if isinstance(row, bytes) else _failed(row)
+        for row in asked.rows
+    ]
+    return b'{"predictions":[' + b",".join(texts) + b"]}"
+
+
+def _failed(error: InvalidInputError) -> bytes:
+    return json.dumps({"error": problem(error)}).encode()
