@@ -192,10 +192,8 @@ def test_twice_the_grants_give_twice_the_statistic_before_the_first_alarm(
     assert_array_equal(twice.statistic[:end], 2.0 * once.statistic[:end])
 
 
-@cases
-def test_a_tier_is_not_disturbed_by_the_alarms_of_another(case: Case) -> None:
-    if case.tiers == 1:
-        pytest.skip("one tier")
+def test_a_tier_is_not_disturbed_by_the_alarms_of_another() -> None:
+    case = CASES[1]
     rng = np.random.default_rng(11)
     values, grants = case.draw(rng, 3_000, 0.4), grants_of(rng, 3_000, case.tiers)
     louder = grants.copy()

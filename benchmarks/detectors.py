@@ -1,0 +1,104 @@
+"""How many values a second the detectors take on one core.
+
+Run ``python benchmarks/detectors.py [--json FILE]``. Every figure is CPU time of one core, the best
+of several repeats; river's ADWIN is timed in the same run, on the same rows.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from drift.canary.paired import PairedExcess
+from drift.means.bounded import BoundedMean
+from drift.means.pool import GrowingPool
+from drift.means.stakes import mean_stakes
+from drift.streaming.river_adapter import Streaming
+from drift.streams import Streams
+
+ROWS = 1_000_000
+"""Rows in a measured batch."""
+
+
+def seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """CPU seconds of the fastest of several runs; the others were disturbed."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def measure() -> dict[str, float]:
+    """Rates by name, in rows a second of one core."""
+    rng = np.random.default_rng(20261101)
+    errors = (rng.random(ROWS) < 0.1).astype(np.float64)
+    losses = rng.beta(0.5, 4.5, ROWS)
+    differences = errors - (rng.random(ROWS) < 0.1)
+    grants = np.full((ROWS, 1), 1e-7)
+    three = np.full((ROWS, 3), 1e-7)
+
+    def batches(size: int) -> Callable[[], None]:
+        def run() -> None:
+            detector = BoundedMean(0.1)
+            for start in range(0, ROWS, size):
+                part = slice(start, start + size)
+                detector.update(errors[part], grants[part])
+
+        return run
+
+    def ticks() -> None:
+        many = Streams(10_000, stakes=8)
+        stakes = mean_stakes(0.1)[:, None]
+        base, grant = 1.0 - 0.1 * stakes, np.array([1e-7])
+        for tick in range(100):
+            many.step(base + stakes * errors[tick * 10_000 : (tick + 1) * 10_000], grant)
+
+    few = 100_000
+    rates = {
+        "exact_rows_per_second": ROWS / seconds(lambda: BoundedMean(0.1).update(errors, grants)),
+        "exact_bounded_rows_per_second": ROWS
+        / seconds(lambda: BoundedMean(0.11).update(losses, grants)),
+        "exact_three_tiers_rows_per_second": ROWS
+        / seconds(lambda: BoundedMean(0.1, tiers=3).update(errors, three)),
+        "exact_batches_of_256_rows_per_second": ROWS / seconds(batches(256), 3),
+        "pool_rows_per_second": ROWS / seconds(lambda: GrowingPool(0.1).update(errors, grants)),
+        "paired_rows_per_second": ROWS
+        / seconds(lambda: PairedExcess(0.01).update(differences, grants)),
+        "stream_updates_per_second": ROWS / seconds(ticks),
+        "river_adwin_rows_per_second": few
+        / seconds(lambda: Streaming("adwin").update(errors[:few], grants[:few]), 3),
+    }
+    rates["exact_over_river_adwin"] = (
+        rates["exact_rows_per_second"] / rates["river_adwin_rows_per_second"]
+    )
+    rates["state_bytes"] = float(len(BoundedMean(0.1).to_bytes()))
+    return rates
+
+
+def main() -> None:
+    """Print a table, and write the same figures where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    rates = measure()
+    for name, rate in rates.items():
+        sys.stdout.write(f"{name:<40} {rate:>16,.1f}\n")
+    if arguments.json:
+        figures = {
+            "command": "python benchmarks/detectors.py --json benchmarks/results/detectors.json",
+            "machine": f"one core of {platform.machine()}, Python {platform.python_version()}, "
+            f"numpy {np.__version__}",
+            **{name: round(rate, 2) for name, rate in rates.items()},
+        }
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
