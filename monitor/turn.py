@@ -143,7 +143,9 @@ async def _reference(
     connection: AsyncConnection, application_id: int, subject: str, registry: Registry
 ) -> list[float] | None:
     task = registry.applications[application_id].task
-    return await registry_store.read_reference_losses(connection, int(subject.split(",", maxsplit=1)[0]), task)
+    return await registry_store.read_reference_losses(
+        connection, int(subject.split(",", maxsplit=1)[0]), task
+    )
 
 
 def _points(extracted: Extracted, step_us: int) -> list[alarm_store.Point]:

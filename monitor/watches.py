@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from drift.diagnostics import design_effect, recommend_block, refusal
+from drift.errors import DriftError, InsufficientDataError
 from drift.means.reference import upper_limit
 from monitor.moments import YEAR_US
 from monitor.records import Json, Watch
@@ -187,7 +188,10 @@ def _bounded_mean(
     if clip is None:
         return Resolved("refused", "A regression watch needs the setting clip.", {})
     scaled = None if losses is None else np.minimum(losses / clip, 1.0)
-    block, why = _block(settings, scaled)
+    try:
+        block, why = _block(settings, scaled, watch.tier)
+    except DriftError as error:
+        return Resolved("refused", f"No block could be chosen: {error}.", {"clip": clip})
     parameters: Json = {
         "clip": clip,
         "block": block,
@@ -196,24 +200,11 @@ def _bounded_mean(
         "head_start": settings.head_start,
     }
     if scaled is not None:
-        effect = design_effect(scaled)
-        parameters |= {
-            "design_effect": _plain(effect.value),
-            "design_effect_upper": _plain(effect.upper),
-            "reference_rows": len(scaled),
-            "reference_mean": float(scaled.mean()),
-        }
-        if watch.tier is Tier.ROLLBACK and block == 1:
-            sentence = refusal(scaled, block=None)
-            if sentence is not None:
-                return Resolved("refused", sentence, parameters)
-    elif watch.tier is Tier.ROLLBACK and settings.block is None:
-        return Resolved(
-            "refused",
-            "The limit is given, but nothing says how rows depend on each other: "
-            "give reference rows, or set block.",
-            parameters,
-        )
+        parameters |= _about(scaled)
+    if watch.tier is Tier.ROLLBACK:
+        sentence = _refusal(settings, scaled, block)
+        if sentence is not None:
+            return Resolved("refused", sentence, parameters)
     limit = settings.limit
     if limit is None and scaled is not None:
         whole = len(scaled) // block * block
@@ -243,21 +234,61 @@ MAX_LIMIT = 0.95
 """A limit above it leaves no room for a worse mean."""
 
 
-def _block(settings: WatchSettings, losses: NDArray[np.float64] | None) -> tuple[int, str]:
+def _about(losses: NDArray[np.float64]) -> Json:
+    known: Json = {"reference_rows": len(losses), "reference_mean": float(losses.mean())}
+    try:
+        effect = design_effect(losses)
+    except DriftError as error:
+        return known | {"design_effect": None, "design_effect_reason": str(error)}
+    return known | {
+        "design_effect": _plain(effect.value),
+        "design_effect_upper": _plain(effect.upper),
+    }
+
+
+def _refusal(settings: WatchSettings, losses: NDArray[np.float64] | None, block: int) -> str | None:
+    if losses is None:
+        return (
+            None
+            if settings.block is not None
+            else (
+                "The limit is given, but nothing says how rows depend on each other: "
+                "give reference rows, or set block."
+            )
+        )
+    try:
+        return refusal(losses, block=block if block > 1 else None)
+    except DriftError as error:
+        return f"The reference does not tell how rows depend on each other: {error}."
+
+
+def _block(
+    settings: WatchSettings, losses: NDArray[np.float64] | None, tier: Tier
+) -> tuple[int, str]:
     if isinstance(settings.block, int):
         return settings.block, "Set by an operator."
     if settings.block is None or losses is None:
         return 1, "No block is set: rows are taken as they come."
-    block = recommend_block(losses)
-    effect = design_effect(losses)
+    try:
+        block = recommend_block(losses)
+        effect = design_effect(losses)
+    except InsufficientDataError:
+        if tier is Tier.ROLLBACK:
+            raise
+        block = max(1, len(losses) // MIN_BLOCKS)
+        return block, (
+            f"The reference's {len(losses)} rows are too few to tell which blocks are independent: "
+            f"the largest are taken of which it holds {MIN_BLOCKS}, and the promise holds as far as "
+            "its assumption does."
+        )
     if block is None or block <= 1:
-        return (
-            1,
-            f"The reference's design effect is at most {effect.upper:.2f}: rows hardly depend on each other.",
+        return 1, (
+            f"The reference's design effect is at most {effect.upper:.2f}: "
+            "rows hardly depend on each other."
         )
     return block, (
-        f"Neighbouring reference rows depend on each other (design effect {effect.value:.1f}, at most "
-        f"{effect.upper:.1f}): the mean of {block} rows is one observation."
+        f"Neighbouring reference rows depend on each other (design effect {effect.value:.1f}, "
+        f"at most {effect.upper:.1f}): the mean of {block} rows is one observation."
     )
 
 
