@@ -1,0 +1,5 @@
+"""Entry of `python -m monitor`."""
+
+from monitor.app import main
+
+main()

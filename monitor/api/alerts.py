@@ -1,0 +1,150 @@
+"""Alerts and silences."""
+
+from typing import Literal
+
+from fastapi import APIRouter, status
+
+from monitor import alerts
+from monitor.api.context import Admin, Reader, Transaction, named
+from monitor.api.forms import (
+    AlertAnswer,
+    AlertEventAnswer,
+    AlertWhole,
+    Reason,
+    SilenceAnswer,
+    SilenceRequest,
+)
+from monitor.api.problems import PROBLEMS
+from monitor.store import alarms as alarm_store
+from monitor.store import alerts as store
+from monitor.store.registry import read_registry
+from monitor.turn import close_alert, tell
+
+router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS)
+
+
+@router.get("/alerts", summary="List alerts")
+async def list_alerts(
+    connection: Transaction,
+    _: Reader,
+    application: str | None = None,
+    state: Literal["pending", "firing", "acknowledged", "resolved", "open"] | None = None,
+) -> list[AlertAnswer]:
+    """Alerts, newest first. State `open` means any but resolved."""
+    registry = await read_registry(connection)
+    number = None if application is None else (await named(connection, application))[0].id
+    found = await store.read_alerts(
+        connection,
+        application_id=number,
+        state=None if state == "open" else state,
+        is_open=state == "open",
+    )
+    return [AlertAnswer.of(alert, registry) for alert in found]
+
+
+@router.get("/alerts/{alert_id}", summary="Show an alert")
+async def show_alert(connection: Transaction, _: Reader, alert_id: int) -> AlertWhole:
+    """An alert with its history and the evidence of its alarms, oldest first."""
+    registry = await read_registry(connection)
+    alert = await store.lock_alert(connection, alert_id)
+    events = await store.read_alert_events(connection, alert_id)
+    mine = {event.detail.get("alarm") for event in events}
+    alarms = [
+        {
+            "id": row.id,
+            "watch": row.watch_id,
+            "tier": row.tier,
+            "alarmed_at": row.alarmed_at,
+            "observation": row.observation,
+            "prediction_id": str(row.prediction_id),
+            "onset_at": row.onset_at,
+            "statistic": row.statistic,
+            "threshold": row.threshold,
+            "evidence": row.evidence,
+        }
+        for row in reversed(await alarm_store.read_alarms(connection, alert.application_id))
+        if row.id in mine
+    ]
+    lines = [
+        AlertEventAnswer(at=e.at, event=e.event, actor=e.actor, detail=e.detail) for e in events
+    ]
+    return AlertWhole(**AlertAnswer.of(alert, registry).model_dump(), alarms=alarms, events=lines)
+
+
+@router.post("/alerts/{alert_id}/acknowledge", summary="Take an alert in hand")
+async def acknowledge(
+    connection: Transaction, caller: Admin, alert_id: int, body: Reason | None = None
+) -> AlertAnswer:
+    """Say that somebody looks after it. A graver alarm makes it fire again."""
+    registry = await read_registry(connection)
+    alert = await store.lock_alert(connection, alert_id)
+    change = alerts.acknowledge(alert.state, alert.tier)  # type: ignore[arg-type]  # the table allows the four states alone
+    alert = await store.change_alert(connection, alert_id, state=change.state)
+    reason = body.reason if body else None
+    await store.add_alert_event(connection, alert_id, change.event, caller.name, {"reason": reason})
+    await tell(connection, "alert.acknowledged", alert, registry.applications[alert.application_id])
+    return AlertAnswer.of(alert, registry)
+
+
+@router.post("/alerts/{alert_id}/resolve", summary="Close an alert")
+async def resolve(
+    connection: Transaction, caller: Admin, alert_id: int, body: Reason | None = None
+) -> AlertAnswer:
+    """Say that its cause is gone. The next alarm opens another."""
+    registry = await read_registry(connection)
+    alert = await store.lock_alert(connection, alert_id)
+    reason = (body.reason if body else None) or "resolved by an operator"
+    application = registry.applications[alert.application_id]
+    alert = await close_alert(connection, alert, application, caller.name, reason)
+    return AlertAnswer.of(alert, registry)
+
+
+@router.get("/silences", summary="List silences")
+async def list_silences(connection: Transaction, _: Reader) -> list[SilenceAnswer]:
+    """Silences that still hold."""
+    registry = await read_registry(connection)
+    return [
+        SilenceAnswer(
+            id=row.id,
+            application=registry.applications[row.application_id].name,
+            kind=row.kind,
+            until=row.until,
+            author=row.author,
+            reason=row.reason,
+            created_at=row.created_at,
+        )
+        for row in await store.read_silences(connection)
+    ]
+
+
+@router.post("/silences", status_code=status.HTTP_201_CREATED, summary="Hold back deliveries")
+async def make_silence(
+    connection: Transaction, caller: Admin, body: SilenceRequest
+) -> SilenceAnswer:
+    """Hold back deliveries about an application, or one kind of its alerts, until an end."""
+    application, _registry = await named(connection, body.application)
+    row = await store.add_silence(
+        connection,
+        application_id=application.id,
+        kind=body.kind,
+        until=body.until,
+        author=caller.name,
+        reason=body.reason,
+    )
+    return SilenceAnswer(
+        id=row.id,
+        application=application.name,
+        kind=row.kind,
+        until=row.until,
+        author=row.author,
+        reason=row.reason,
+        created_at=row.created_at,
+    )
+
+
+@router.delete(
+    "/silences/{silence_id}", status_code=status.HTTP_204_NO_CONTENT, summary="End a silence"
+)
+async def delete_silence(connection: Transaction, _: Admin, silence_id: int) -> None:
+    """Let deliveries go out again."""
+    await store.delete_silence(connection, silence_id)

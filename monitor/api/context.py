@@ -1,0 +1,92 @@
+"""What a route is given: a transaction of its own and the key that came with the request."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from serving.schema import KeyRow
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from monitor.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from monitor.loop import Pulse
+from monitor.records import Application, Registry
+from monitor.settings import Settings
+from monitor.store.registry import read_registry
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the process holds."""
+
+    engine: AsyncEngine
+    settings: Settings
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key came."""
+
+    name: str
+
+
+def state_of(request: Request) -> State:
+    """The process's own things."""
+    state: State = request.app.state.monitor
+    return state
+
+
+StateOf = Annotated[State, Depends(state_of)]
+
+
+async def transaction(state: StateOf) -> AsyncIterator[AsyncConnection]:
+    """One request, one transaction: committed when the route returned, undone when it raised."""
+    async with state.engine.begin() as connection:
+        yield connection
+
+
+# Scope "function": the transaction is committed before the answer leaves, not after it.
+Transaction = Annotated[AsyncConnection, Depends(transaction, scope="function")]
+
+_bearer = HTTPBearer(auto_error=False, description="A key of Leadsman, lsm_...")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
+    """Demand a key with a scope; admin holds all others."""
+
+    async def check(connection: Transaction, credentials: Credentials) -> Caller:
+        if credentials is None:
+            raise UnauthorizedError
+        digest = hashlib.sha256(credentials.credentials.encode()).digest()
+        row = (
+            await connection.execute(
+                select(KeyRow.name, KeyRow.scopes).where(
+                    KeyRow.hash == digest, KeyRow.revoked_at.is_(None)
+                )
+            )
+        ).one_or_none()
+        if row is None:
+            raise UnauthorizedError
+        if scope not in row.scopes and "admin" not in row.scopes:
+            raise ForbiddenError(scope)
+        return Caller(row.name)
+
+    return check
+
+
+Reader = Annotated[Caller, Depends(needs("read"))]
+Admin = Annotated[Caller, Depends(needs("admin"))]
+
+
+async def named(connection: AsyncConnection, name: str) -> tuple[Application, Registry]:
+    """The application that a path or a body names."""
+    registry = await read_registry(connection)
+    for application in registry.applications.values():
+        if application.name == name:
+            return application, registry
+    raise NotFoundError("application", name)

@@ -1,0 +1,254 @@
+"""Forms of bodies and answers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from monitor.records import Alert, Registry, Remedy, Watch
+from monitor.settings import Mode, Tier
+from monitor.watches import WatchSettings
+
+
+class Form(BaseModel):
+    """A body: what it does not know, it refuses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class WatchRequest(Form):
+    """A watch to make."""
+
+    application: str
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    signal: Literal["loss", "loss_difference", "challenger_difference"]
+    detector: Literal["bounded-mean", "growing-pool", "paired-excess", "paired-promotion", "adwin"]
+    tier: Tier
+    settings: WatchSettings = WatchSettings()
+    remedy: Literal["notify", "roll_back", "promote", "stop_canary"] = "notify"
+    mode: Mode = Mode.PROPOSE
+
+
+class WatchChange(Form):
+    """What may change of a watch. New settings or another tier begin its tests anew."""
+
+    tier: Tier | None = None
+    settings: WatchSettings | None = None
+    mode: Mode | None = None
+    enabled: bool | None = None
+
+
+class WatchAnswer(BaseModel):
+    """A watch."""
+
+    id: int
+    application: str
+    name: str
+    signal: str
+    detector: str
+    tier: Tier
+    settings: dict[str, Any]
+    remedy: str
+    mode: Mode
+    origin: str
+    enabled: bool
+    budget_per_year: float | None
+
+    @classmethod
+    def of(cls, watch: Watch, application: str, budget: float | None) -> "WatchAnswer":
+        """From the record."""
+        return cls(
+            id=watch.id,
+            application=application,
+            name=watch.name,
+            signal=watch.signal,
+            detector=watch.detector,
+            tier=watch.tier,
+            settings=watch.settings,
+            remedy=watch.remedy,
+            mode=watch.mode,
+            origin=watch.origin,
+            enabled=watch.enabled,
+            budget_per_year=budget,
+        )
+
+
+class AlertEventAnswer(BaseModel):
+    """One line of an alert's history."""
+
+    at: datetime
+    event: str
+    actor: str
+    detail: dict[str, Any]
+
+
+class AlertAnswer(BaseModel):
+    """An alert; `detail` tells what, since when, how sure, how bad, where, what was done, link."""
+
+    id: int
+    application: str
+    title: str
+    state: str
+    tier: Tier
+    kind: str
+    subject: str
+    versions: str
+    opened_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None
+    detail: dict[str, Any]
+
+    @classmethod
+    def of(cls, alert: Alert, registry: Registry) -> "AlertAnswer":
+        """From the record."""
+        return cls(
+            id=alert.id,
+            application=registry.applications[alert.application_id].name,
+            title=alert.title,
+            state=alert.state,
+            tier=alert.tier,
+            kind=alert.kind,
+            subject=alert.subject,
+            versions=registry.subject_name(alert.subject),
+            opened_at=alert.opened_at,
+            updated_at=alert.updated_at,
+            resolved_at=alert.resolved_at,
+            detail=alert.detail,
+        )
+
+
+class AlertWhole(AlertAnswer):
+    """An alert with its alarm's evidence and its history."""
+
+    alarms: list[dict[str, Any]]
+    events: list[AlertEventAnswer]
+
+
+class Reason(Form):
+    """Why somebody does something."""
+
+    reason: str | None = None
+
+
+class SilenceRequest(Form):
+    """Deliveries to hold back. Alerts open and remedies act all the same."""
+
+    application: str
+    kind: str | None = None
+    until: AwareDatetime
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class SilenceAnswer(BaseModel):
+    """A silence."""
+
+    id: int
+    application: str
+    kind: str | None
+    until: datetime
+    author: str
+    reason: str
+    created_at: datetime
+
+
+class RemedyAnswer(BaseModel):
+    """What was done or is proposed, and how it turned out."""
+
+    id: int
+    application: str
+    kind: str
+    mode: Mode
+    state: str
+    state_reason: str | None
+    alarm: int
+    alert: int | None
+    from_version: str | None
+    to_version: str | None
+    from_revision: int
+    to_revision: int | None
+    attempts: int
+    decided_at: datetime
+    acted_at: datetime | None
+    outcome: str | None
+    outcome_test: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, remedy: Remedy, registry: Registry) -> "RemedyAnswer":
+        """From the record."""
+        test = {**remedy.request.get("test", {}), **(remedy.outcome_detail or {})}
+        shown = {k: v for k, v in test.items() if k not in ("state", "settings", "detector")}
+        return cls(
+            id=remedy.id,
+            application=registry.applications[remedy.application_id].name,
+            kind=remedy.kind,
+            mode=remedy.mode,
+            state=remedy.state,
+            state_reason=remedy.state_reason,
+            alarm=remedy.alarm_id,
+            alert=remedy.alert_id,
+            from_version=remedy.request.get("from"),
+            to_version=remedy.request.get("to"),
+            from_revision=remedy.from_revision,
+            to_revision=remedy.to_revision,
+            attempts=remedy.attempts,
+            decided_at=remedy.decided_at,
+            acted_at=remedy.acted_at,
+            outcome=remedy.outcome,
+            outcome_test=shown or None,
+        )
+
+
+class WebhookRequest(Form):
+    """Where alerts are to be sent."""
+
+    url: Annotated[str, Field(max_length=2000)]
+    applications: list[str] | None = None
+    tiers: Annotated[list[Tier], Field(min_length=1)] = [Tier.ROLLBACK, Tier.PAGE]
+    secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$")] | None = None
+    """Signs deliveries; made when absent."""
+
+
+class WebhookAnswer(BaseModel):
+    """A webhook, without its secret."""
+
+    id: int
+    url: str
+    applications: list[str] | None
+    tiers: list[Tier]
+    created_at: datetime
+
+
+class WebhookMade(WebhookAnswer):
+    """A webhook with its secret, which is shown this once."""
+
+    secret: str
+
+
+class AttemptAnswer(BaseModel):
+    """One attempt to send a delivery."""
+
+    attempt: int
+    at: datetime
+    status: int | None
+    error: str | None
+    duration_ms: float
+
+
+class DeliveryAnswer(BaseModel):
+    """One event sent to one webhook."""
+
+    id: UUID
+    event: str
+    alert: int | None
+    state: str
+    attempts: list[AttemptAnswer]
+    next_attempt_at: datetime | None
+    created_at: datetime
+    body: dict[str, Any]
+
+
+class Queued(BaseModel):
+    """A delivery that was put into the outbox."""
+
+    delivery: UUID

@@ -1,0 +1,229 @@
+"""How applications do, and how the monitor itself does."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy import text
+
+from monitor import budget, metrics
+from monitor.api.context import Reader, StateOf, Transaction, named
+from monitor.api.forms import AlertAnswer
+from monitor.api.problems import PROBLEMS
+from monitor.store import alarms, alerts, watches
+from monitor.store.registry import read_registry
+
+router = APIRouter(tags=["health"])
+
+
+class WatchHealth(BaseModel):
+    """What one watch says of one subject."""
+
+    watch: str
+    signal: str
+    tier: str
+    subject: str
+    versions: str
+    status: str
+    status_reason: str | None
+    in_service: bool
+    observations: int
+    statistic: float
+    budget_per_year: float | None
+    granted: float
+    alarms: int
+    mean: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+class Health(BaseModel):
+    """One look at an application."""
+
+    application: str
+    state: str
+    """ok, learning, pending, acknowledged or firing: the gravest that holds."""
+    revision: int | None
+    policy: dict[str, Any] | None
+    watches: list[WatchHealth]
+    alerts: list[AlertAnswer]
+
+
+@router.get(
+    "/v1/applications/{application}/health", responses=PROBLEMS, summary="How an application does"
+)
+async def application_health(
+    state: StateOf, connection: Transaction, _: Reader, application: str
+) -> Health:
+    """Each version, each signal, its state and evidence."""
+    found, registry = await named(connection, application)
+    all_watches = await watches.read_watches(connection, found.id)
+    by_id = {w.id: w for w in all_watches}
+    yearly = budget.budgets(all_watches, state.settings)
+    route = registry.routes.get(found.id)
+    current = route.current if route else None
+    lines = []
+    for row in await watches.read_states(connection, list(by_id)):
+        watch = by_id[row.watch_id]
+        parts = [
+            registry.versions[int(p)].name
+            for p in row.subject.split(",")
+            if int(p) in registry.versions
+        ]
+        in_service = current is not None and all(name in current.versions for name in parts)
+        lines.append(
+            WatchHealth(
+                watch=watch.name,
+                signal=watch.signal,
+                tier=watch.tier.value,
+                subject=row.subject,
+                versions=registry.subject_name(row.subject),
+                status=row.status if in_service else "retired",
+                status_reason=row.status_reason,
+                in_service=in_service,
+                observations=row.observations,
+                statistic=row.statistic,
+                budget_per_year=yearly.get(watch.id),
+                granted=row.granted,
+                alarms=row.alarms,
+                mean=row.summary.get("mean", {}),
+                parameters=row.parameters,
+            )
+        )
+    opened = await alerts.read_alerts(connection, application_id=found.id, is_open=True)
+    states = {alert.state for alert in opened}
+    gravest = next((s for s in ("firing", "acknowledged", "pending") if s in states), None)
+    learning = any(line.status == "learning" for line in lines) or not lines
+    return Health(
+        application=found.name,
+        state=gravest or ("learning" if learning else "ok"),
+        revision=current.revision if current else None,
+        policy=current.policy if current else None,
+        watches=lines,
+        alerts=[AlertAnswer.of(a, registry) for a in opened],
+    )
+
+
+class SeriesPoint(BaseModel):
+    """A signal over one stretch of time."""
+
+    at: AwareDatetime
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class Series(BaseModel):
+    """A signal of one subject."""
+
+    subject: str
+    versions: str
+    points: list[SeriesPoint]
+    trace: dict[str, list[dict[str, Any]]]
+    """By watch: the statistic over the whole life of its detector."""
+
+
+@router.get(
+    "/v1/applications/{application}/signals/{signal}",
+    responses=PROBLEMS,
+    summary="The series behind a plot",
+)
+async def signal_series(
+    connection: Transaction,
+    _: Reader,
+    application: str,
+    signal: str,
+    start: AwareDatetime | None = None,
+    end: AwareDatetime | None = None,
+) -> list[Series]:
+    """Means with 95 % intervals over stretches of time in [start, end), one series a subject."""
+    from monitor.evidence import Trace
+
+    found, registry = await named(connection, application)
+    series: dict[str, Series] = {}
+    for point in await alarms.read_points(connection, found.id, signal, start, end):
+        line = series.setdefault(
+            point.subject,
+            Series(
+                subject=point.subject,
+                versions=registry.subject_name(point.subject),
+                points=[],
+                trace={},
+            ),
+        )
+        told = point.sums.interval()
+        line.points.append(
+            SeriesPoint(
+                at=point.at, n=point.sums.n, mean=told["mean"], low=told["low"], high=told["high"]
+            )
+        )
+    mine = {w.id: w for w in await watches.read_watches(connection, found.id) if w.signal == signal}
+    for row in await watches.read_states(connection, list(mine)):
+        if row.subject in series:
+            scale = float(row.parameters.get("clip") or 1.0)
+            trace = Trace.from_json(row.summary.get("trace", {}))
+            series[row.subject].trace[mine[row.watch_id].name] = trace.plot(scale)
+    return list(series.values())
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+@router.get("/livez", summary="Is the process alive")
+async def livez() -> Liveness:
+    """Says nothing about Postgres: restarting the monitor would not bring it back."""
+    return Liveness()
+
+
+class Readiness(BaseModel):
+    """Whether the record is being read."""
+
+    status: str
+    last_turn_at: AwareDatetime | None
+    last_error: str | None
+    caught_up: bool
+
+
+@router.get(
+    "/readyz",
+    summary="Does the monitor read the record",
+    responses={503: {"model": Readiness, "description": "It does not."}},
+)
+async def readyz(state: StateOf, response: Response) -> Readiness:
+    """Ready once a turn succeeded, until one fails."""
+    pulse = state.pulse
+    ready = pulse.last_turn_at is not None and pulse.last_error is None
+    if not ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return Readiness(
+        status="ok" if ready else "waiting",
+        last_turn_at=pulse.last_turn_at,
+        last_error=pulse.last_error,
+        caught_up=pulse.caught_up,
+    )
+
+
+_LAG = text("""
+    SELECT count(*) FROM shipments
+     WHERE (xact_id, id) > (SELECT CAST(CAST(xact_id AS text) AS xid8), shipment_id FROM monitor_cursors WHERE shard = :shard)
+""")
+
+
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+async def show_metrics(state: StateOf, connection: Transaction) -> Response:
+    """All metrics in Prometheus' text format."""
+    metrics.LAG.set((await connection.execute(_LAG, {"shard": state.settings.shard})).scalar_one())
+    registry = await read_registry(connection)
+    by_id = {w.id: w for w in await watches.read_watches(connection)}
+    metrics.STATISTIC.clear()
+    for row in await watches.read_states(connection, list(by_id)):
+        watch = by_id[row.watch_id]
+        name = registry.applications[watch.application_id].name
+        metrics.STATISTIC.labels(
+            name, watch.name, registry.subject_name(row.subject), watch.tier.value
+        ).set(row.statistic)
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,94 @@
+"""Watches: what is tested, how, and at whose expense."""
+
+from fastapi import APIRouter, status
+
+from monitor import budget
+from monitor.api.context import Admin, Reader, StateOf, Transaction, named
+from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
+from monitor.api.problems import PROBLEMS
+from monitor.errors import InvalidRequestError, NameTakenError
+from monitor.settings import Mode, Tier
+from monitor.store import watches as store
+from monitor.store.registry import read_registry
+from monitor.watches import DETECTORS, GUARANTEED, WatchForm
+
+router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS)
+
+
+@router.get("", summary="List watches")
+async def list_watches(
+    state: StateOf, connection: Transaction, _: Reader, application: str | None = None
+) -> list[WatchAnswer]:
+    """All watches with their share of the budget; of one application if it is named."""
+    registry = await read_registry(connection)
+    number = None if application is None else (await named(connection, application))[0].id
+    watches = await store.read_watches(connection, number)
+    answers = []
+    for watch in watches:
+        mine = [w for w in watches if w.application_id == watch.application_id]
+        share = budget.budgets(mine, state.settings).get(watch.id)
+        name = registry.applications[watch.application_id].name
+        answers.append(WatchAnswer.of(watch, name, share))
+    return answers
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a watch")
+async def make_watch(
+    state: StateOf, connection: Transaction, _: Admin, body: WatchRequest
+) -> WatchAnswer:
+    """Make a watch. It shares its tier's budget with the watches that are there."""
+    application, _registry = await named(connection, body.application)
+    if body.detector not in DETECTORS[body.signal]:
+        fitting = " or ".join(DETECTORS[body.signal])
+        raise InvalidRequestError(
+            "/body/detector", f"{fitting} for the signal {body.signal}", body.detector
+        )
+    if body.detector not in GUARANTEED and (body.remedy != "notify" or body.tier is Tier.ROLLBACK):
+        raise InvalidRequestError(
+            "/body/remedy",
+            "notify and a tier of page or info: the detector has no guarantee",
+            body.remedy,
+        )
+    form = WatchForm(
+        body.name,
+        body.signal,
+        body.detector,
+        body.tier,
+        body.remedy,
+        body.settings.model_dump(exclude_unset=True),
+    )
+    mode = Mode.OBSERVE if body.remedy == "notify" else body.mode
+    watch = await store.add_watch(connection, application.id, form, mode)
+    if watch is None:
+        raise NameTakenError(application.name, body.name)
+    share = budget.budgets(await store.read_watches(connection, application.id), state.settings)
+    return WatchAnswer.of(watch, application.name, share.get(watch.id))
+
+
+@router.patch("/{watch_id}", summary="Change a watch")
+async def change_watch(
+    state: StateOf, connection: Transaction, _: Admin, watch_id: int, body: WatchChange
+) -> WatchAnswer:
+    """Change tier, settings, mode, or whether it is enabled."""
+    watch = await store.read_watch(connection, watch_id)
+    given = body.model_dump(exclude_unset=True, exclude_none=True, mode="json")
+    if body.settings is not None:
+        given["settings"] = watch.settings | body.settings.model_dump(exclude_unset=True)
+    if given:
+        watch = await store.change_watch(connection, watch_id, given)
+    registry = await read_registry(connection)
+    share = budget.budgets(
+        await store.read_watches(connection, watch.application_id), state.settings
+    )
+    name = registry.applications[watch.application_id].name
+    return WatchAnswer.of(watch, name, share.get(watch.id))
+
+
+@router.delete("/{watch_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a watch")
+async def delete_watch(connection: Transaction, _: Admin, watch_id: int) -> None:
+    """Remove an operator's watch with its alarms; a default watch is disabled instead."""
+    watch = await store.read_watch(connection, watch_id)
+    if watch.origin == "default":
+        await store.change_watch(connection, watch_id, {"enabled": False})
+    else:
+        await store.delete_watch(connection, watch_id)

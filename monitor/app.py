@@ -1,0 +1,76 @@
+"""Wiring: the API with the loop beside it."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from monitor.api import alerts, health, problems, remedies, watches, webhooks
+from monitor.api.context import State
+from monitor.loop import Pulse, run
+from monitor.settings import Settings
+from monitor.store.database import connect
+
+log = logging.getLogger("monitor.app")
+
+DESCRIPTION = """Reads the record of served models, tests for degradation with a bounded number of false alarms
+a year, alerts, and puts the last good version back."""
+
+
+def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
+    """Make the application.
+
+    Parameters
+    ----------
+    with_loop
+        Whether to read the record; without it the API only shows what was concluded.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = connect(settings.database_url)
+        pulse = Pulse()
+        app.state.monitor = State(engine, settings, pulse)
+        task = asyncio.create_task(run(engine, settings, pulse)) if with_loop else None
+        if task is not None:
+            task.add_done_callback(_stop_with_it)
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.remove_done_callback(_stop_with_it)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await engine.dispose()
+
+    app = FastAPI(title="Leadsman monitor", version="1", description=DESCRIPTION, lifespan=lifespan)
+    problems.install(app)
+    for part in (health, watches, alerts, remedies, webhooks):
+        app.include_router(part.router)
+    return app
+
+
+def _stop_with_it(task: asyncio.Task[None]) -> None:
+    # A monitor whose loop died must not look alive: stop, and be started again by whoever supervises.
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("loop_died", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """Run until told to stop."""
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(name)s %(message)s")
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+    )
