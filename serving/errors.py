@@ -41,7 +41,9 @@
     ├── ProbeFailedError                           422 probe_failed
     └── UnavailableError                           503 (carries Retry-After)
         ├── JournalFullError                           journal_full
+        ├── JournalFailedError                         journal_failed
         ├── DatabaseUnavailableError                   database_unavailable
+        ├── NotDurableError                            not_durable
         ├── OverloadedError                            overloaded
         └── StoppingError                              stopping
 """
@@ -49,6 +51,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
 RECEIVED_LIMIT = 120
@@ -495,6 +498,16 @@ class JournalFullError(UnavailableError):
         )
 
 
+class JournalFailedError(UnavailableError):
+    """The disk did not take the record: without it no answer is given."""
+
+    code = "journal_failed"
+    title = "The journal cannot be written"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The journal's file could not be written: {reason}.")
+
+
 class DatabaseUnavailableError(UnavailableError):
     """Postgres does not answer, and this request needs it."""
 
@@ -513,6 +526,19 @@ class OverloadedError(UnavailableError):
 
     def __init__(self, waiting: int, limit: int) -> None:
         super().__init__(f"{waiting} requests are waiting; at most {limit} may.")
+
+
+class NotDurableError(UnavailableError):
+    """Postgres did not take the record in time, and the application's durability is `before`."""
+
+    code = "not_durable"
+    title = "The answer is not safe in Postgres"
+
+    def __init__(self, within: timedelta) -> None:
+        super().__init__(
+            f"Postgres did not take the record within {within.total_seconds():g} s, and the "
+            "application's answers may not leave before; the journal has it.",
+        )
 
 
 class StoppingError(UnavailableError):

@@ -10,10 +10,12 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from serving.artefacts import ArtefactStore
 from serving.keys import KeyRing
 from serving.records import Key, Scope
 from serving.settings import Settings
 from serving.store import idempotency
+from serving.store.models import Versions
 
 if TYPE_CHECKING:
     from serving.feedback import FeedbackDesk
@@ -37,6 +39,8 @@ class Services:
     engine: AsyncEngine
     """Connections of the registry."""
     keys: KeyRing
+    versions: Versions
+    artefacts: ArtefactStore
     inference: "Inference"
     journal: "Journal"
     shipping: "Shipping"

@@ -140,18 +140,16 @@ async def delete(connection: AsyncConnection, application_id: int) -> None:
 
 
 async def add_schema(
-    connection: AsyncConnection,
-    application_id: int,
-    *,
-    schema: dict[str, Any],
-    features: tuple[str, ...],
-    encoding: str,
+    connection: AsyncConnection, application_id: int, schema: InputSchema
 ) -> InputSchema:
-    """Keep a new form of the inputs; it is the newest from now on."""
+    """Keep a new form of the inputs; its id is drawn here."""
     rows = await connection.execute(
         insert(InputSchemaRow)
         .values(
-            application_id=application_id, schema=schema, features=list(features), encoding=encoding
+            application_id=application_id,
+            schema=schema.schema,
+            features=list(schema.features),
+            encoding=schema.encoding,
         )
         .returning(*InputSchemaRow.__table__.columns)
     )

@@ -1,5 +1,6 @@
 """Table `keys`."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,21 +31,21 @@ async def every(connection: AsyncConnection) -> list[Key]:
 
 
 async def create(
-    connection: AsyncConnection, key_id: UUID, name: str, digest: bytes, scopes: list[str]
+    connection: AsyncConnection, key_id: UUID, name: str, digest: bytes, scopes: Sequence[str]
 ) -> Key:
     """Keep a new key."""
-    statement = insert(KeyRow).values(id=key_id, name=name, hash=digest, scopes=scopes)
+    statement = insert(KeyRow).values(id=key_id, name=name, hash=digest, scopes=list(scopes))
     rows = await connection.execute(statement.returning(*KeyRow.__table__.columns))
     return _record(rows.one())
 
 
 async def ensure(
-    connection: AsyncConnection, key_id: UUID, name: str, digest: bytes, scopes: list[str]
+    connection: AsyncConnection, key_id: UUID, name: str, digest: bytes, scopes: Sequence[str]
 ) -> None:
     """Keep a key unless one with the same secret is there, revoked or not."""
     await connection.execute(
         postgres_insert(KeyRow)
-        .values(id=key_id, name=name, hash=digest, scopes=scopes)
+        .values(id=key_id, name=name, hash=digest, scopes=list(scopes))
         .on_conflict_do_nothing(index_elements=[KeyRow.hash])
     )
 

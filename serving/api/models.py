@@ -1,0 +1,394 @@
+"""`/v1/models`: what answers, and what normal looks like to it."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response, status
+from pydantic import Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from serving.api.bodies import Body, Name, View
+from serving.api.context import ChangeContext, Changes, ReadContext
+from serving.api.problems import field_error, problems
+from serving.artefacts import Stored
+from serving.errors import (
+    ArtefactUnusableError,
+    FieldError,
+    InvalidManifestError,
+    InvalidReferenceError,
+    MalformedBodyError,
+    ModelNotFoundError,
+    ProbeFailedError,
+    ReferenceNotFoundError,
+    VersionExistsError,
+    VersionFailedToStartError,
+    VersionInUseError,
+    VersionNotFoundError,
+    shown,
+)
+from serving.records import Version
+from serving.references import ReferenceRows, read_reference
+from serving.store import models as store
+
+log = logging.getLogger("serving.api.models")
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+ModelName = Annotated[str, Path(alias="model", description="Name of the model.")]
+VersionName = Annotated[str, Path(alias="version", description="Name of the version.")]
+
+FRAMEWORKS = ("sklearn", "python")
+"""What the replica program can load."""
+
+
+class ReferenceRequest(Body):
+    """Training or validation rows, in time order."""
+
+    rows: list[dict[str, Any]] = Field(min_length=1)
+    """Inputs by feature name, all with the same features."""
+    labels: list[Any] | None = None
+    """True values of the rows, in the same order."""
+    outputs: list[Any] | None = None
+    """The version's out-of-sample answers; made by the version itself at its start where absent."""
+
+
+class Manifest(Body):
+    """What a version is."""
+
+    version: Name
+    framework: str
+    """sklearn: a joblib file; python: a file or folder with an entry."""
+    entry: str | None = None
+    """For python: `module:callable`."""
+    python: str | None = None
+    """Interpreter of the environment that the version needs; the service's own where absent."""
+    requirements: list[str] | None = None
+    """What the environment was made from, kept for the record."""
+    uri: str | None = None
+    """In place of an upload: absolute path or file: URI on the server's own disk."""
+    reference: ReferenceRequest | None = None
+
+
+class VersionView(View):
+    """A version."""
+
+    model: str
+    version: str
+    framework: str
+    manifest: dict[str, Any]
+    digest: str
+    """sha256 of the artefact, in hex."""
+    size_bytes: int
+    created_at: datetime
+
+
+class VersionsView(View):
+    """Versions of a model, the oldest first."""
+
+    versions: list[VersionView]
+
+
+class ModelView(View):
+    """A model."""
+
+    model: str
+    versions: int
+    """How many versions it has."""
+
+
+class ModelsView(View):
+    """Models, by name."""
+
+    models: list[ModelView]
+
+
+class ReferenceView(View):
+    """What is kept of a version's reference."""
+
+    rows: int
+    features: list[str]
+    labels: bool
+    """Whether labels were given."""
+    outputs: bool
+    """Whether outputs were given or made."""
+
+
+def view(version: Version) -> dict[str, Any]:
+    """A version as it travels."""
+    fields = VersionView.model_fields
+    return VersionView.model_validate({name: getattr(version, name) for name in fields}).model_dump(
+        mode="json"
+    )
+
+
+def _manifest(raw: Any) -> Manifest:
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        entries = [dict(one, loc=("body", *one["loc"])) for one in error.errors()]
+        raise InvalidManifestError([field_error(one) for one in entries]) from error
+    errors = []
+    if manifest.framework not in FRAMEWORKS:
+        expected = f"one of {', '.join(FRAMEWORKS)}"
+        errors.append(FieldError("/framework", expected, shown(manifest.framework)))
+    if manifest.framework == "python" and ":" not in (manifest.entry or ""):
+        errors.append(FieldError("/entry", 'an entry "module:callable"', shown(manifest.entry)))
+    if errors:
+        raise InvalidManifestError(errors)
+    return manifest
+
+
+async def _read(request: Request) -> tuple[Manifest, UploadFile | None]:
+    """Manifest and artefact of an upload, or the manifest alone."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        form = await request.form(max_files=1, max_fields=4, max_part_size=64 * 1024**2)
+        text, artefact = form.get("manifest"), form.get("artefact")
+        if isinstance(text, UploadFile):
+            text = (await text.read()).decode("utf-8", "replace")
+        if text is None:
+            raise InvalidManifestError([FieldError("/manifest", "a manifest as JSON", "nothing")])
+        if not isinstance(artefact, UploadFile):
+            raise InvalidManifestError([FieldError("/artefact", "an uploaded file", "nothing")])
+        return _manifest(_json(text.encode())), artefact
+    manifest = _manifest(_json(await request.body()))
+    if manifest.uri is None:
+        raise InvalidManifestError(
+            [FieldError("/uri", "a uri, or an artefact as multipart/form-data", "nothing")]
+        )
+    return manifest, None
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBodyError("JSON", str(error)) from error
+
+
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["manifest", "artefact"],
+                    "properties": {
+                        "manifest": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": "#/components/schemas/Manifest"},
+                        },
+                        "artefact": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A file, or a folder as .tar.gz (by its file name).",
+                        },
+                    },
+                }
+            },
+            "application/json": {"schema": {"$ref": "#/components/schemas/Manifest"}},
+        },
+    }
+}
+
+
+@router.get("", summary="List the models", responses=problems())
+async def list_models(context: ReadContext) -> ModelsView:
+    """List every model, by name."""
+    async with context.reading() as connection:
+        found = await store.models(connection)
+    return ModelsView(models=[ModelView(model=name, versions=count) for name, count in found])
+
+
+@router.get(
+    "/{model}/versions", summary="List the versions", responses=problems(ModelNotFoundError)
+)
+async def list_versions(model: ModelName, context: ReadContext) -> VersionsView:
+    """List the versions of a model, the oldest first."""
+    async with context.reading() as connection:
+        found = await context.services.versions.of_model(connection, model)
+    return VersionsView.model_validate({"versions": [view(one) for one in found]})
+
+
+@router.get(
+    "/{model}/versions/{version}",
+    summary="Show a version",
+    responses=problems(VersionNotFoundError),
+)
+async def show_version(model: ModelName, version: VersionName, context: ReadContext) -> VersionView:
+    """Show a version."""
+    async with context.reading() as connection:
+        found = await context.services.versions.get(connection, model, version)
+    return VersionView.model_validate(view(found))
+
+
+@router.post(
+    "/{model}/versions",
+    status_code=status.HTTP_201_CREATED,
+    summary="Register a version",
+    openapi_extra=_UPLOAD,
+    responses={
+        200: {"model": VersionView, "description": "The same version was registered before."},
+        **problems(
+            InvalidManifestError, InvalidReferenceError, ArtefactUnusableError, VersionExistsError
+        ),
+    },
+)
+async def register_version(
+    model: Annotated[Name, Path(description="Name of the model; made if absent.")],
+    request: Request,
+    response: Response,
+    context: Changes,
+) -> VersionView:
+    """Register a version with its artefact: an upload, or a file or folder on the server's disk.
+
+    A version never changes: registering the same artefact again is answered with 200, another one
+    under the same name with 409. Nothing is started before a route names the version.
+    """
+    manifest, upload = await _read(request)
+    reference = None if manifest.reference is None else _reference(manifest.reference, "/reference")
+    artefacts = context.services.artefacts
+    if upload is None:
+        assert manifest.uri is not None
+        stored = await asyncio.to_thread(artefacts.keep_uri, manifest.uri)
+    else:
+        name = upload.filename or ""
+        stored = await asyncio.to_thread(artefacts.keep_stream, upload.file, name)
+    kept = manifest.model_dump(exclude_none=True, exclude={"reference"})
+    sent = manifest.model_dump_json().encode()
+    same = hashlib.sha256(context.fingerprint + sent + stored.digest.encode()).digest()
+    async with context.change(same) as change:
+        await store.ensure_model(change.connection, model)
+        versions = context.services.versions
+        found = await versions.find_any(change.connection, model, manifest.version)
+        if found is not None:
+            _must_be_the_same(*found, kept, stored)
+            response.status_code = status.HTTP_200_OK
+            made = found[0]
+        else:
+            made = await versions.create(
+                change.connection,
+                model,
+                version=manifest.version,
+                manifest=kept,
+                digest=stored.digest,
+                size_bytes=stored.size_bytes,
+                artefact=stored.name,
+                created_by=context.key.id,
+            )
+            if reference is not None:
+                await _keep(change.connection, made.id, reference)
+        change.answer(response.status_code or status.HTTP_201_CREATED, view(made))
+    if reference is not None and reference.outputs is None and found is None:
+        await _answer(context, made, reference)
+    return VersionView.model_validate(view(made))
+
+
+async def _answer(context: ChangeContext, made: Version, reference: ReferenceRows) -> None:
+    """Let a new version answer its own reference; it is registered whether it can or not."""
+    try:
+        answered = await context.services.rollout.answer_reference(made, reference)
+    except (VersionFailedToStartError, ProbeFailedError) as error:
+        log.warning("reference_not_answered version=%s why=%s", made.ref, error.detail)
+        return
+    async with context.services.engine.begin() as connection:
+        await _keep(connection, made.id, answered)
+
+
+def _must_be_the_same(
+    found: Version, deleted: bool, manifest: Mapping[str, Any], stored: Stored
+) -> None:
+    about = ("framework", "entry", "python")
+    same = all(found.manifest.get(field) == manifest.get(field) for field in about)
+    if deleted or found.digest != stored.digest or not same:
+        raise VersionExistsError(found.ref, found.digest, stored.digest)
+
+
+@router.delete(
+    "/{model}/versions/{version}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Delete a version",
+    responses=problems(VersionNotFoundError, VersionInUseError),
+    response_class=Response,
+)
+async def delete_version(model: ModelName, version: VersionName, context: Changes) -> None:
+    """Delete a version that no route and no last good revision needs. Its record stays."""
+    async with context.change() as change:
+        found = await context.services.versions.get(change.connection, model, version)
+        needed_by = context.services.rollout.needed_by
+        users = sorted(name for name, refs in needed_by.items() if found.ref in refs)
+        if users:
+            raise VersionInUseError(found.ref, users)
+        await store.delete(change.connection, found.id)
+        change.answer(status.HTTP_204_NO_CONTENT)
+
+
+def _reference(body: ReferenceRequest, path: str = "") -> ReferenceRows:
+    return read_reference(body.rows, body.labels, body.outputs, path)
+
+
+async def _keep(connection: Any, version_id: int, reference: ReferenceRows) -> None:
+    await store.put_reference(
+        connection,
+        version_id,
+        features=reference.features,
+        inputs=reference.inputs,
+        labels=reference.labels,
+        outputs=reference.outputs,
+    )
+
+
+@router.put(
+    "/{model}/versions/{version}/reference",
+    summary="Give reference rows",
+    responses=problems(
+        VersionNotFoundError, InvalidReferenceError, VersionFailedToStartError, ProbeFailedError
+    ),
+)
+async def put_reference(
+    model: ModelName, version: VersionName, body: ReferenceRequest, context: Changes
+) -> ReferenceView:
+    """Give training or validation rows as the version's reference, in place of any before.
+
+    Rows stand in time order. Where no outputs come with them, the version is started and asked:
+    its answers to rows that it was trained on are better than those it will give, so give
+    validation rows or out-of-sample outputs where you can.
+    """
+    await context.replay()
+    reference = _reference(body)
+    async with context.reading() as connection:
+        found = await context.services.versions.get(connection, model, version)
+    if reference.outputs is None:
+        reference = await context.services.rollout.answer_reference(found, reference)
+    answer = ReferenceView(
+        rows=len(reference.inputs),
+        features=list(reference.features),
+        labels=reference.labels is not None,
+        outputs=reference.outputs is not None,
+    )
+    async with context.change() as change:
+        await _keep(change.connection, found.id, reference)
+        change.answer(status.HTTP_200_OK, answer.model_dump(mode="json"))
+    return answer
+
+
+@router.get(
+    "/{model}/versions/{version}/reference",
+    summary="Show reference rows",
+    responses=problems(VersionNotFoundError, ReferenceNotFoundError),
+)
+async def show_reference(
+    model: ModelName, version: VersionName, context: ReadContext
+) -> ReferenceRequest:
+    """Show the reference rows of a version as they were given."""
+    async with context.reading() as connection:
+        found = await context.services.versions.get(connection, model, version)
+        kept = await store.reference(connection, found)
+    rows = [dict(zip(kept.features, row, strict=True)) for row in kept.inputs]
+    return ReferenceRequest(rows=rows, labels=kept.labels, outputs=kept.outputs)

@@ -1,0 +1,228 @@
+"""The queues, and with them the replicas, that this process keeps for all its routes."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from serving.batching import BatchQueue, Outcome, State
+from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
+from serving.inputs import InputCodec
+from serving.launchers.base import Launcher
+from serving.records import InputSchema, Version
+
+log = logging.getLogger("serving.replicas")
+
+LOOK_AGAIN = 0.02
+"""Seconds between looks at a replica that is being replaced."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between attempts to start what a route in force needs; each one doubles the pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKey:
+    """What a queue is made for: a version that reads rows of one form."""
+
+    version_id: int
+    features: tuple[str, ...]
+    encoding: str
+
+
+def key_of(version: Version, schema: InputSchema) -> QueueKey:
+    """The key under which a version's queue is kept."""
+    return QueueKey(version.id, schema.features, schema.encoding)
+
+
+class Replicas:
+    """Starts queues once for all applications, and ends those that no application needs.
+
+    Parameters
+    ----------
+    launcher
+        Starts replicas.
+    python
+        Interpreter of replicas whose manifest names none.
+    start_within
+        Longest time from start to hello.
+    drain_within
+        Longest time that an unneeded queue gets for what it has begun.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        *,
+        python: Path | None,
+        start_within: timedelta,
+        drain_within: timedelta,
+    ) -> None:
+        self._launcher = launcher
+        self._python = python
+        self._start_within = start_within
+        self._drain_within = drain_within
+        self._queues: dict[QueueKey, BatchQueue] = {}
+        self._starting: dict[QueueKey, asyncio.Task[None]] = {}
+        self._needs: dict[str, frozenset[QueueKey]] = {}
+        self._claims: Counter[QueueKey] = Counter()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def queues(self) -> list[BatchQueue]:
+        """Every queue that is kept."""
+        return list(self._queues.values())
+
+    @contextmanager
+    def claim(self, keys: Iterable[QueueKey]) -> Iterator[None]:
+        """Keep queues while a change that wants them is under way."""
+        claimed = list(keys)
+        self._claims.update(claimed)
+        try:
+            yield
+        finally:
+            self._claims.subtract(claimed)
+            self._retire()
+
+    def need(self, application: str, keys: Iterable[QueueKey]) -> None:
+        """State what an application needs from now on; what nobody needs is drained and ended."""
+        self._needs[application] = frozenset(keys)
+        self._retire()
+
+    def get(self, version: Version, schema: InputSchema) -> BatchQueue:
+        """The queue of a version; made, and not started, if there is none."""
+        key = key_of(version, schema)
+        if key not in self._queues:
+            python = version.manifest.get("python")
+            self._queues[key] = BatchQueue(
+                version,
+                self._launcher,
+                features=schema.features,
+                encoding=schema.encoding,
+                python=Path(python) if python else self._python,
+            )
+        return self._queues[key]
+
+    async def ready(self, version: Version, schema: InputSchema) -> BatchQueue:
+        """The queue of a version when its replica answers.
+
+        Raises
+        ------
+        VersionFailedToStartError
+            If it does not within the time; carries its last words.
+        """
+        queue = self.get(version, schema)
+        if queue.state == State.READY:
+            return queue
+        if queue.state in (State.STARTING, State.FAILED):
+            # Others may wait for the same start: one that gives up must not end it.
+            await asyncio.shield(self._start(key_of(version, schema), queue))
+        await self._wait_until_ready(queue)
+        return queue
+
+    def _start(self, key: QueueKey, queue: BatchQueue) -> "asyncio.Task[None]":
+        """The one attempt under way to start a queue."""
+
+        async def attempt() -> None:
+            try:
+                if queue.restarts == 0:
+                    await queue.start(self._start_within)
+            except BaseException:
+                # What never came up is forgotten, so that the next attempt begins afresh.
+                if self._queues.get(key) is queue and not self._is_needed(key, by_routes=True):
+                    del self._queues[key]
+                raise
+            finally:
+                del self._starting[key]
+                self._retire()
+
+        if key not in self._starting:
+            self._starting[key] = asyncio.create_task(attempt(), name=f"start {queue.version.ref}")
+        return self._starting[key]
+
+    async def _wait_until_ready(self, queue: BatchQueue) -> None:
+        """Wait for a replica that is being replaced."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._start_within.total_seconds()
+        while queue.state != State.READY:
+            if queue.state == State.STOPPED or loop.time() > deadline:
+                raise VersionFailedToStartError(
+                    queue.version.ref, f"its replica is {queue.state}", queue.last_words
+                )
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def keep_trying(self, version: Version, schema: InputSchema) -> None:
+        """Start what a route in force needs, again and again until it answers or is not needed."""
+        pause = FIRST_PAUSE
+        while self._is_needed(key_of(version, schema)):
+            try:
+                await self.ready(version, schema)
+                return
+            except VersionFailedToStartError as error:
+                log.error("version_not_restored version=%s why=%s", version.ref, error.detail)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def probe(
+        self, queue: BatchQueue, codec: InputCodec, row: dict[str, object] | None
+    ) -> None:
+        """Send a row through the queue, as a request would go.
+
+        Parameters
+        ----------
+        row
+            The first reference row by feature name; none where no reference was given.
+
+        Raises
+        ------
+        ProbeFailedError
+            If the version wants another number of features, or does not answer the row.
+        """
+        ref = queue.version.ref
+        wanted = queue.hello.features if queue.hello is not None else None
+        if wanted is not None and wanted != len(codec.features):
+            raise ProbeFailedError(
+                ref,
+                f"it takes {wanted} features, the application's schema has {len(codec.features)}",
+            )
+        if row is None:
+            log.info("probe_skipped version=%s why=no_reference_rows", ref)
+            return
+        try:
+            block = codec.check(row)
+        except InvalidInputError as error:
+            log.warning("probe_skipped version=%s why=%s", ref, error.detail)
+            return
+        deadline = asyncio.get_running_loop().time() + self._start_within.total_seconds()
+        answer = await queue.submit(block, deadline)
+        if answer.outcome != Outcome.ANSWERED:
+            raise ProbeFailedError(ref, answer.error or answer.outcome.name.lower())
+
+    def _is_needed(self, key: QueueKey, *, by_routes: bool = False) -> bool:
+        claimed = self._claims[key] > 0 and not by_routes
+        return claimed or any(key in keys for keys in self._needs.values())
+
+    def _retire(self) -> None:
+        for key in [key for key in self._queues if not self._is_needed(key)]:
+            if key in self._starting:
+                continue
+            task = asyncio.create_task(self._end(self._queues.pop(key)), name="retire")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def _end(self, queue: BatchQueue) -> None:
+        if not await queue.drain(self._drain_within):
+            log.warning("drain_timed_out version=%s", queue.version.ref)
+        await queue.stop()
+        log.info("replica_retired version=%s", queue.version.ref)
+
+    async def stop(self) -> None:
+        """End every replica; what waits is answered that there is none."""
+        waiting = [*self._starting.values(), *self._retiring]
+        for task in self._starting.values():
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting)
+        queues, self._queues = list(self._queues.values()), {}
+        await asyncio.gather(*(queue.stop() for queue in queues))
