@@ -33,20 +33,19 @@ detection", New England J. Statist. Data Sci. 2(2), 2024.
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drift.base import Alarm, Update, checked_count, checked_grants, checked_number
 from drift.checkpoint import State
+from drift.chunks import THRESHOLD, Walk
 from drift.errors import CheckpointError, InvalidSettingError
 from drift.onset import Excursions
 
 Factors = NDArray[np.float64]
 """Shape (stakes, rows): what each stake multiplies its wealth by at each row."""
-
-THRESHOLD = 1.0
-"""The statistic is in units of alarms, so the theorem's threshold is 1."""
 
 MAX_CHUNK = 128
 """Rows whose product is kept without a logarithm."""
@@ -56,6 +55,9 @@ _LOG_RANGE = 150.0 * math.log(10.0)
 
 _ROWS_AT_ONCE = 4096
 """Rows worked on at once: eight stakes of them stay within a second-level cache."""
+
+_Array = NDArray[np.float64]
+_Snapshot = tuple[int, int, _Array, _Array, _Array, Excursions]
 
 _MAX_LOG_SUM = 600.0
 """A merged batch may multiply by at most e**600: far past any alarm, and still a double."""
@@ -122,7 +124,7 @@ class Engine:
             Expected false alarms allowed at each row.
         """
         grants = checked_grants(grants, rows, self.tiers)
-        before = [array.copy() for array in self.state()]
+        before = self._snapshot()
         statistic = np.empty((rows, self.tiers))
         alarms: list[Alarm] = []
         try:
@@ -131,7 +133,7 @@ class Engine:
                 part = self._advance(factors(start, stop), grants[start:stop], start, alarms)
                 statistic[start:stop] = part
         except BaseException:
-            self.load(before)
+            self._return_to(before)
             raise
         alarms.sort(key=lambda alarm: (alarm.step, alarm.tier))
         return Update(statistic, tuple(alarms))
@@ -151,50 +153,19 @@ class Engine:
         np.multiply.accumulate(products, axis=2, out=products)
         trace = self._excursions.advance(products, self.steps - position, self.steps + rows)
         statistic = np.empty((rows, self.tiers))
-        whole = end == chunks * size
+        anchors, granted = np.empty_like(self._anchor), np.empty_like(self._granted)
         for tier in range(self.tiers):
             budget = np.zeros(chunks * size)
             budget[position:end] = grants[:, tier]
-            anchor, carry = self._anchor[tier], self._granted[tier]
-            start = position
-            while True:
-                first = min(start // size, chunks - 1)
-                granted = _granted(budget[first * size :].reshape(-1, size), products[:, first:])
-                granted[:, 0, 0] += carry
-                np.add.accumulate(granted, axis=2, out=granted)
-                anchors, anchor = _chain(products[:, first:], granted, anchor)
-                last_granted = granted[:, -1, (end - 1) % size].copy()
-                granted += anchors[:, :, None]
-                granted *= products[:, first:]
-                wealth = granted.reshape(self.stakes, -1)[
-                    :, start - first * size : end - first * size
-                ]
-                level = _mean(wealth)
-                statistic[start - position :, tier] = level
-                hits = level >= THRESHOLD
-                if not hits.any():
-                    break
-                row = int(hits.argmax())
-                stake = int(wealth[:, row].argmax())
-                where = start + row
-                began = trace.began(stake, where // size, where % size)
-                step = where - position
-                alarms.append(
-                    Alarm(
-                        step=offset + step,
-                        tier=tier,
-                        statistic=float(level[row]),
-                        threshold=THRESHOLD,
-                        stake=stake,
-                        onset=max(self.steps + step - began, 0),
-                    )
-                )
-                # Restart this tier at zero: what was granted up to here is spent.
-                budget[: where + 1] = 0.0
-                start = where + 1
-                anchor, carry = np.zeros(self.stakes), np.zeros(self.stakes)
-            self._anchor[tier] = anchor if whole else anchors[:, -1]
-            self._granted[tier] = 0.0 if whole else last_granted
+            carried = self._anchor[tier], self._granted[tier]
+            walk = Walk(products, budget.reshape(chunks, size), position, end)
+            statistic[:, tier], found, (anchors[tier], granted[tier]) = walk.go(*carried)
+            for index, level, stake in found:
+                step = index - position
+                onset = self.steps + step - trace.began(stake, index // size, index % size)
+                alarms.append(Alarm(offset + step, tier, level, THRESHOLD, stake, max(onset, 0)))
+        self._anchor, self._granted = anchors, granted
+        whole = end == chunks * size
         self._position = 0 if whole else end % size
         self._product = np.ones(self.stakes) if whole else products[:, -1, -1].copy()
         self.steps += rows
@@ -235,6 +206,21 @@ class Engine:
         self._position, self._product = 0, np.ones(self.stakes)
         return Update(statistic[None, :], tuple(alarms))
 
+    def _snapshot(self) -> _Snapshot:
+        # Arrays are replaced and never written into, so references are enough.
+        return (
+            self.steps,
+            self._position,
+            self._product,
+            self._anchor,
+            self._granted,
+            copy(self._excursions),
+        )
+
+    def _return_to(self, before: _Snapshot) -> None:
+        self.steps, self._position, self._product = before[:3]
+        self._anchor, self._granted, self._excursions = before[3:]
+
     def state(self) -> State:
         """Return the arrays of a checkpoint."""
         seen = self._excursions
@@ -259,47 +245,6 @@ class Engine:
         seen.height, seen.lowest = floats[1].astype(np.float64), floats[2].astype(np.float64)
         seen.began, seen.lowest_at = steps[0].astype(np.int64), steps[1].astype(np.int64)
         self._excursions = seen
-
-
-def _granted(budget: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row's grant in units of the wealth at the start of its chunk."""
-    granted = np.empty_like(products)
-    granted[:, :, 0] = budget[:, 0]
-    np.divide(budget[:, 1:], products[:, :, :-1], out=granted[:, :, 1:])
-    return granted
-
-
-def _chain(
-    products: NDArray[np.float64], granted: NDArray[np.float64], anchor: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wealth at the start of each chunk, shape (stakes, chunks), and after the last one."""
-    # A chunk needs the one before it, and eight stakes are too few for numpy to pay: plain floats.
-    # Wealth that alone makes an alarm is cut off there: what follows is done again after the
-    # restart, and must not overflow before.
-    enough = THRESHOLD * len(anchor)
-    anchors, ends = [], []
-    for wealth, factors, additions in zip(
-        anchor.tolist(), products[:, :, -1].tolist(), granted[:, :, -1].tolist(), strict=True
-    ):
-        row = []
-        for factor, addition in zip(factors, additions, strict=True):
-            row.append(wealth)
-            wealth = min(factor * (wealth + addition), enough)  # noqa: PLW2901
-        anchors.append(row)
-        ends.append(wealth)
-    return np.array(anchors), np.array(ends)
-
-
-def _mean(wealth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the stakes, added up one after another.
-
-    numpy's own sum changes its order with the number of rows, and so would the last bit.
-    """
-    total: NDArray[np.float64] = wealth[0].copy()
-    for row in wealth[1:]:
-        total += row
-    total /= len(wealth)
-    return total
 
 
 def head_starts(head_start: float | Sequence[float], tiers: int) -> NDArray[np.float64]:

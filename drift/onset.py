@@ -39,12 +39,13 @@ class Excursions:
         stakes, chunks, rows = products.shape
         chunk_starts = start + rows * np.arange(chunks)
         at = products.argmin(axis=2)
-        lowest = np.take_along_axis(products, at[:, :, None], axis=2)[:, :, 0]
+        lowest = products[np.arange(stakes)[:, None], np.arange(chunks), at]
         lowest_at = at + chunk_starts + 1
         # The first chunk may have begun in an earlier call, and its own start counts as a point.
         # Padding repeats a product already seen, so it never wins against what is carried.
         carried = np.ones((stakes, chunks))
-        carried_at = np.tile(chunk_starts, (stakes, 1))
+        carried_at = np.empty((stakes, chunks), dtype=np.int64)
+        carried_at[:] = chunk_starts
         carried[:, 0], carried_at[:, 0] = self.lowest, self.lowest_at
         lowest_at = np.where(carried <= lowest, carried_at, lowest_at)
         lowest = np.minimum(carried, lowest)

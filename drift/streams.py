@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from drift.base import MAX_GRANT, checked_count
 from drift.checkpoint import pack, unpack
-from drift.engine import THRESHOLD, head_starts
+from drift.chunks import THRESHOLD
+from drift.engine import head_starts
 from drift.errors import CheckpointError, InvalidObservationError
 
 
