@@ -132,7 +132,7 @@ async def _finish(
         return
     registry = await registry_store.read_registry(connection)
     alert = await alert_store.lock_alert(connection, remedy.alert_id)
-    alert = await note_remedy(connection, alert, remedy.id, remedy.kind, state, reason)
+    alert = await note_remedy(connection, alert, remedy, state, reason)
     await tell(
         connection,
         f"remedy.{state}",

@@ -77,9 +77,7 @@ def title(watch: Watch, alarm: Alarm, application: str, registry: Registry) -> s
             return f"{application}: the loss of {name} changed{was} to {after:.3g}"
 
 
-def detail(
-    watch: Watch, alarm: Alarm, alarm_id: int, application: str, registry: Registry, link: str
-) -> Json:
+def detail(watch: Watch, alarm: Alarm, alarm_id: int, application: str, registry: Registry) -> Json:
     """The alert in the order in which a person needs it."""
     evidence = alarm.evidence
     return {
@@ -103,7 +101,7 @@ def detail(
             "signal": watch.signal,
         },
         "done": [],
-        "link": link,
+        "link": None,
         "alarm": alarm_id,
     }
 

@@ -1,18 +1,21 @@
 """From observations to decisions: each subject's detector is called once on all that a turn brought it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drift.base import Alarm as Rejection
-from monitor.detector_state import RECENT, Subject, seen_until
+from monitor.budget import grants
+from monitor.detector_state import RECENT, Subject, new_subject, seen_until
 from monitor.evidence import Sums
-from monitor.moments import from_micros
-from monitor.records import Alarm, Json
-from monitor.watches import GUARANTEED, promise
+from monitor.moments import from_micros, to_micros
+from monitor.records import Alarm, Json, Watch
+from monitor.signals import Observations
+from monitor.watches import GUARANTEED, promise, resolve
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +47,54 @@ class _Steps:
     """Index of the row that completes each step."""
     first_ids: Sequence[UUID]
     first_at: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a watch made of a stretch of its signal."""
+
+    alarms: list[Alarm]
+    clock: datetime | None
+    """Up to when the watch's budget has been granted."""
+    touched: list[Subject]
+
+
+def run_watch(
+    watch: Watch,
+    observations: Observations,
+    subjects: dict[str, Subject],
+    references: Mapping[str, Sequence[float] | None],
+    *,
+    task: str,
+    budget_per_year: float,
+) -> Tested:
+    """Feed a stretch of a signal to every subject of one watch.
+
+    Parameters
+    ----------
+    subjects
+        Those that the watch has already; new ones are added.
+    references
+        Losses on reference rows of every subject that may be new; none where it has none.
+    """
+    clock = None if watch.clock is None else to_micros(watch.clock)
+    granted, moved = grants(clock, observations.at, observations.event, budget_per_year)
+    values = np.array(observations.value, np.float64)
+    times = np.array(observations.at, np.int64)
+    alarms: list[Alarm] = []
+    touched = []
+    for name, places in observations.by_subject().items():
+        subject = subjects.get(name)
+        if subject is None:
+            resolved = resolve(watch, task, references[name])
+            if resolved is None:
+                continue
+            subject = subjects[name] = new_subject(watch, name, resolved)
+        ids = [observations.prediction[i] for i in places.tolist()]
+        rows = Rows(values[places], times[places], ids, granted[places])
+        alarms.extend(consume(subject, rows, budget_per_year=budget_per_year))
+        touched.append(subject)
+    return Tested(alarms, None if moved is None else from_micros(moved), touched)
 
 
 def consume(subject: Subject, rows: Rows, *, budget_per_year: float) -> list[Alarm]:
@@ -104,11 +155,11 @@ def consume(subject: Subject, rows: Rows, *, budget_per_year: float) -> list[Ala
                 rejection,
                 steps,
                 rows,
-                row,
-                counted_before + row + 1,
-                granted,
-                budget_per_year,
-                first,
+                row=row,
+                observation=counted_before + row + 1,
+                granted=granted,
+                budget_per_year=budget_per_year,
+                first=first,
             )
         )
     part = slice(done, len(statistic))
@@ -174,6 +225,7 @@ def _alarm(
     rejection: Rejection,
     steps: _Steps,
     rows: Rows,
+    *,
     row: int,
     observation: int,
     granted: float,

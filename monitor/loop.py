@@ -120,17 +120,21 @@ async def _listen(settings: Settings, pulse: Pulse) -> None:
     """Wake the reader when serving notifies. The poll stands behind it: a lost notification costs a pause."""
     while True:
         try:
-            connection = await asyncpg.connect(plain(settings.database_url))
-            try:
-                gone = asyncio.Event()
-                connection.add_termination_listener(lambda _: gone.set())
-                await connection.add_listener(CHANNEL, lambda *_: pulse.wake.set())
-                await gone.wait()
-            finally:
-                connection.terminate()
+            await _listen_once(settings, pulse)
         except DATABASE_AWAY as error:
             log.info("listening_failed error=%s", error)
         await asyncio.sleep(settings.poll_interval.total_seconds())
+
+
+async def _listen_once(settings: Settings, pulse: Pulse) -> None:
+    connection = await asyncpg.connect(plain(settings.database_url))
+    try:
+        gone = asyncio.Event()
+        connection.add_termination_listener(lambda _: gone.set())
+        await connection.add_listener(CHANNEL, lambda *_: pulse.wake.set())
+        await gone.wait()
+    finally:
+        connection.terminate()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

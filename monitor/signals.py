@@ -81,7 +81,15 @@ def extract(events: Iterable[Labelled], registry: Registry) -> Extracted:
                 )
         for primary, shadow in _pairs(event):
             if primary.version_id in losses and shadow.version_id in losses:
-                _add_pair(found, number, at, primary, shadow, losses, registry)
+                _add_pair(
+                    found,
+                    number,
+                    at,
+                    primary=primary,
+                    shadow=shadow,
+                    losses=losses,
+                    registry=registry,
+                )
     return found
 
 
@@ -99,6 +107,7 @@ def _add_pair(
     found: Extracted,
     number: int,
     at: int,
+    *,
     primary: Answer,
     shadow: Answer,
     losses: Mapping[int, float],

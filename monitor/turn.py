@@ -2,7 +2,6 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -10,15 +9,15 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor import alerts, budget, metrics, outcomes, remedies
-from monitor.detector_state import Subject, from_row, new_subject
-from monitor.evaluation import Rows, consume
+from monitor.detector_state import Subject, from_row
+from monitor.evaluation import run_watch
 from monitor.evidence import Sums
 from monitor.feed import join
-from monitor.moments import from_micros, to_micros
-from monitor.records import Alarm, Alert, Application, Json, Position, Registry, Watch
+from monitor.moments import from_micros
+from monitor.records import Alarm, Alert, Application, Json, Position, Registry, Remedy, Watch
 from monitor.remedies import Situation
 from monitor.settings import Settings
-from monitor.signals import LOSS, Extracted, Observations, extract
+from monitor.signals import LOSS, Extracted, extract
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as alert_store
 from monitor.store import cursors, record
@@ -27,7 +26,7 @@ from monitor.store import remedies as remedy_store
 from monitor.store import watches as watch_store
 from monitor.store import webhooks as webhook_store
 from monitor.wall_clock import Clock
-from monitor.watches import kind_of, resolve
+from monitor.watches import kind_of
 
 log = logging.getLogger("monitor.turn")
 
@@ -55,8 +54,7 @@ async def take_turn(connection: AsyncConnection, settings: Settings, clock: Cloc
     after = await cursors.lock_cursor(connection, settings.shard)
     shipments = await record.read_shipments(connection, after, rows=settings.turn_rows)
     registry = await registry_store.read_registry(connection)
-    for application in registry.applications:
-        await watch_store.add_default_watches(connection, application, settings.remedy_mode)
+    await watch_store.add_default_watches(connection, registry.applications, settings.remedy_mode)
     if not shipments:
         await _close_stale(connection, registry, settings)
         return None
@@ -67,7 +65,7 @@ async def take_turn(connection: AsyncConnection, settings: Settings, clock: Cloc
     await alarm_store.add_points(connection, _points(extracted, settings.series_step_us))
     found = await evaluate(connection, extracted, registry, settings)
     for watch, alarm in found:
-        await _raise(connection, watch, alarm, registry, settings, clock)
+        await _raise(connection, watch, alarm, registry=registry, settings=settings, clock=clock)
     await _verify(connection, extracted, registry, settings)
     await _close_stale(connection, registry, settings)
     await cursors.move_cursor(connection, settings.shard, until)
@@ -83,69 +81,39 @@ async def take_turn(connection: AsyncConnection, settings: Settings, clock: Cloc
 async def evaluate(
     connection: AsyncConnection, extracted: Extracted, registry: Registry, settings: Settings
 ) -> list[tuple[Watch, Alarm]]:
-    """Feed every watch, save its states; the alarms in the order of their watches and rows."""
+    """Feed every watch and save its states; the alarms in the order of their times and watches."""
     found: list[tuple[Watch, Alarm]] = []
-    for application in sorted({a for a, _ in extracted}):
-        watches = await watch_store.read_watches(connection, application)
+    for application_id in sorted({a for a, _ in extracted}):
+        application = registry.applications[application_id]
+        watches = await watch_store.read_watches(connection, application_id)
         yearly = budget.budgets(watches, settings)
-        concerned = [w for w in watches if w.enabled and (application, w.signal) in extracted]
-        states = {
-            (s.watch_id, s.subject): s
-            for s in await watch_store.read_states(connection, [w.id for w in concerned])
-        }
+        concerned = [w for w in watches if w.enabled and (application_id, w.signal) in extracted]
+        subjects: dict[int, dict[str, Subject]] = {watch.id: {} for watch in concerned}
+        by_id = {watch.id: watch for watch in concerned}
+        for state in await watch_store.read_states(connection, list(by_id)):
+            subjects[state.watch_id][state.subject] = from_row(by_id[state.watch_id], state)
         references: dict[str, list[float] | None] = {}
         for watch in concerned:
-            observations = extracted[application, watch.signal]
-            granted, moved = budget.grants(
-                None if watch.clock is None else to_micros(watch.clock),
-                observations.at,
-                observations.event,
-                yearly.get(watch.id, 0.0),
+            observations = extracted[application_id, watch.signal]
+            for name in set(observations.subject) - subjects[watch.id].keys() - references.keys():
+                references[name] = await registry_store.read_reference_losses(
+                    connection, int(name.split(",")[0]), application.task
+                )
+            tested = run_watch(
+                watch,
+                observations,
+                subjects[watch.id],
+                references,
+                task=application.task,
+                budget_per_year=yearly.get(watch.id, 0.0),
             )
-            if moved is not None:
-                await watch_store.move_clock(connection, watch.id, from_micros(moved))
-            for name, places in observations.by_subject().items():
-                state = states.get((watch.id, name))
-                if state is not None:
-                    subject: Subject | None = from_row(watch, state)
-                else:
-                    if name not in references:
-                        references[name] = await _reference(connection, application, name, registry)
-                    task = registry.applications[application].task
-                    resolved = resolve(watch, task, references[name])
-                    subject = None if resolved is None else new_subject(watch, name, resolved)
-                if subject is None:
-                    continue
-                rows = rows_at(observations, places, granted)
-                for alarm in consume(subject, rows, budget_per_year=yearly.get(watch.id, 0.0)):
-                    found.append((watch, alarm))
+            found.extend((watch, alarm) for alarm in tested.alarms)
+            if tested.clock is not None:
+                await watch_store.move_clock(connection, watch.id, tested.clock)
+            for subject in tested.touched:
                 await watch_store.save_state(connection, subject.to_row())
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
     return found
-
-
-def rows_at(
-    observations: Observations,
-    places: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]],
-    granted: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> Rows:
-    """The rows of one subject out of a signal's observations."""
-    index = np.asarray(places, np.int64)
-    return Rows(
-        np.array(observations.value, np.float64)[index],
-        np.array(observations.at, np.int64)[index],
-        [observations.prediction[i] for i in index.tolist()],
-        granted[index],
-    )
-
-
-async def _reference(
-    connection: AsyncConnection, application_id: int, subject: str, registry: Registry
-) -> list[float] | None:
-    task = registry.applications[application_id].task
-    return await registry_store.read_reference_losses(
-        connection, int(subject.split(",", maxsplit=1)[0]), task
-    )
 
 
 def _points(extracted: Extracted, step_us: int) -> list[alarm_store.Point]:
@@ -173,6 +141,7 @@ async def _raise(
     connection: AsyncConnection,
     watch: Watch,
     alarm: Alarm,
+    *,
     registry: Registry,
     settings: Settings,
     clock: Clock,
@@ -196,8 +165,7 @@ async def _raise(
         watch.tier,
         guaranteed=alarm.evidence["guaranteed"],
     )
-    link = f"{settings.console_url}/v1/alerts"
-    told = alerts.detail(watch, alarm, alarm_id, application.name, registry, link)
+    told = alerts.detail(watch, alarm, alarm_id, application.name, registry)
     line = alerts.title(watch, alarm, application.name, registry)
     if before is None:
         alert = await alert_store.add_alert(
@@ -211,8 +179,10 @@ async def _raise(
             detail=told,
             opened_at=alarm.alarmed_at,
         )
+        told["link"] = f"{settings.console_url}/v1/alerts/{alert.id}"
+        alert = await alert_store.change_alert(connection, alert.id, detail=told)
     else:
-        told["done"] = before.detail.get("done", [])
+        told |= {"done": before.detail.get("done", []), "link": before.detail.get("link")}
         shown = {"title": line, "detail": told} if change.delivery else {}
         alert = await alert_store.change_alert(
             connection, before.id, state=change.state, tier=change.tier.value, **shown
@@ -224,7 +194,16 @@ async def _raise(
         MONITOR,
         {"alarm": alarm_id, "watch": watch.name, "tier": watch.tier.value},
     )
-    alert = await _decide(connection, watch, alarm, alarm_id, alert, registry, settings, clock)
+    alert = await _decide(
+        connection,
+        watch,
+        alarm,
+        alarm_id=alarm_id,
+        alert=alert,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
     if change.delivery is not None:
         await tell(connection, change.delivery, alert, application)
 
@@ -233,6 +212,7 @@ async def _decide(
     connection: AsyncConnection,
     watch: Watch,
     alarm: Alarm,
+    *,
     alarm_id: int,
     alert: Alert,
     registry: Registry,
@@ -290,9 +270,7 @@ async def _decide(
         remedy.kind,
         remedy.state_reason,
     )
-    alert = await note_remedy(
-        connection, alert, remedy.id, remedy.kind, remedy.state, remedy.state_reason
-    )
+    alert = await note_remedy(connection, alert, remedy, remedy.state, remedy.state_reason)
     if remedy.state == "proposed":
         await tell(connection, "remedy.proposed", alert, application, {"remedy": remedy.id})
     return alert
@@ -326,15 +304,14 @@ async def names_in_alarm(
 async def note_remedy(
     connection: AsyncConnection,
     alert: Alert,
-    remedy_id: int,
-    kind: str,
+    remedy: Remedy,
     state: str,
     reason: str | None,
 ) -> Alert:
     """Write into an alert what was done about it."""
     done = [
         *alert.detail.get("done", []),
-        {"remedy": remedy_id, "kind": kind, "state": state, "reason": reason},
+        {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason},
     ]
     changed = await alert_store.change_alert(
         connection, alert.id, detail=alert.detail | {"done": done}
@@ -344,7 +321,7 @@ async def note_remedy(
         alert.id,
         "remedied",
         MONITOR,
-        {"remedy": remedy_id, "kind": kind, "state": state, "reason": reason},
+        {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason},
     )
     return changed
 
@@ -421,7 +398,7 @@ async def _verify(
             continue
         alert = await alert_store.lock_alert(connection, remedy.alert_id)
         alert = await note_remedy(
-            connection, alert, remedy.id, remedy.kind, verdict.outcome, verdict.detail["null"]
+            connection, alert, remedy, verdict.outcome, verdict.detail["null"]
         )
         await tell(
             connection, f"remedy.{verdict.outcome}", alert, application, {"remedy": remedy.id}

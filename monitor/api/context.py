@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from serving.schema import KeyRow
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -16,6 +15,7 @@ from monitor.loop import Pulse
 from monitor.records import Application, Registry
 from monitor.settings import Settings
 from monitor.store.registry import read_registry
+from serving.schema import KeyRow
 
 
 @dataclass(frozen=True, slots=True)

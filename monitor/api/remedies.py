@@ -67,6 +67,4 @@ async def _open(connection: Transaction, remedy_id: int, wanted: str) -> Remedy:
 async def _note(connection: Transaction, remedy: Remedy) -> None:
     if remedy.alert_id is not None:
         alert = await alert_store.lock_alert(connection, remedy.alert_id)
-        await note_remedy(
-            connection, alert, remedy.id, remedy.kind, remedy.state, remedy.state_reason
-        )
+        await note_remedy(connection, alert, remedy, remedy.state, remedy.state_reason)

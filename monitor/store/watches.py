@@ -1,6 +1,6 @@
 """Watches and the states of their detectors."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,16 @@ from monitor.settings import Mode, Tier
 from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
 
 
-async def add_default_watches(connection: AsyncConnection, application_id: int, mode: Mode) -> None:
-    """Make the watches that every application has, unless it has them."""
+async def add_default_watches(
+    connection: AsyncConnection, applications: Collection[int], mode: Mode
+) -> None:
+    """Make the watches that every application has, for those without any."""
+    found = await connection.execute(select(WatchRow.application_id).distinct())
+    for application_id in sorted(set(applications) - set(found.scalars())):
+        await _add_defaults(connection, application_id, mode)
+
+
+async def _add_defaults(connection: AsyncConnection, application_id: int, mode: Mode) -> None:
     await connection.execute(
         insert(WatchRow)
         .values(
