@@ -1,0 +1,5 @@
+"""Run as `python -m leadsman`."""
+
+from leadsman.cli import main
+
+main()

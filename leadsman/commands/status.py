@@ -1,0 +1,78 @@
+"""`leadsman status`: what answers, how it does, what is wrong."""
+
+from typing import Annotated, Any
+
+import typer
+
+from leadsman.client import Client
+from leadsman.connection import resolve
+from leadsman.errors import RefusedError
+from leadsman.terminal import AsJson, champion_of, number, out, print_json, table
+
+
+def status(
+    application: Annotated[str | None, typer.Argument(help="All applications by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the applications, their routes and their health."""
+    with Client(resolve(), timeout=30.0) as client:
+        if application:
+            found = [client.serving("GET", f"/v1/applications/{application}")]
+        else:
+            found = client.serving("GET", "/v1/applications")["applications"]
+        states = [_state(client, one["name"]) for one in found]
+    if as_json:
+        print_json(states[0] if application else states)
+    elif not states:
+        out.print("no applications yet; `leadsman deploy` makes the first one")
+    else:
+        for state in states:
+            _show(state)
+
+
+def _state(client: Client, name: str) -> dict[str, Any]:
+    return {
+        "application": name,
+        "route": client.found("GET", f"/v1/applications/{name}/route"),
+        "health": _health(client, name),
+    }
+
+
+def _health(client: Client, name: str) -> Any | None:
+    try:
+        return client.monitor("GET", f"/v1/applications/{name}/health")
+    except RefusedError as error:
+        # The monitor learns of an application with its first records.
+        if error.status == 404:
+            return None
+        raise
+
+
+def _show(state: dict[str, Any]) -> None:
+    route = state["route"]
+    if route is None:
+        out.print(f"{state['application']}: no route yet")
+        return
+    challengers = route["policy"].get("challengers", [])
+    beside = f", beside it {', '.join(challengers)}" if challengers else ""
+    out.print(
+        f"{state['application']}: revision {route['revision']} ({route['policy']['kind']}), "
+        f"{champion_of(route['policy'])} answers{beside}"
+    )
+    health = state["health"]
+    if health is None:
+        out.print("  the monitor has seen no records of it yet")
+        return
+    rows = (
+        (
+            watch["versions"],
+            watch["watch"],
+            watch["status"],
+            number(watch["statistic"]),
+            watch["observations"],
+            watch["alarms"],
+        )
+        for watch in health["watches"]
+    )
+    columns = ["versions", "watch", "status", "evidence", "observations", "alarms"]
+    out.print(table(f"  {health['state']}", columns, rows))

@@ -1,0 +1,43 @@
+"""`leadsman up`: the whole service on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leadsman.connection import data_dir as usual_data_dir
+from leadsman.terminal import err, out
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder that keeps everything.  [default: ./.leadsman]")
+]
+
+
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[int, typer.Option(help="Port of serving.", min=1, max=65535)] = 8000,
+    monitor_port: Annotated[
+        int, typer.Option(help="Port of the monitor.", min=1, max=65535)
+    ] = 8001,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="A Postgres 15 or newer instead of the embedded one: postgresql://…"),
+    ] = None,
+) -> None:
+    """Start Postgres, serving and the monitor, and keep them running until Ctrl-C."""
+    from leadsman.up import Plan, Up
+
+    folder = data_dir or usual_data_dir()
+    service = Up(Plan(folder, port, monitor_port, host, database_url), say=err.print)
+
+    def ready(made: bool) -> None:
+        out.print(f"serving  {service.serving_url}   (API: {service.serving_url}/docs)")
+        out.print(f"monitor  {service.monitor_url}")
+        if made:
+            key = (folder / "admin_key").read_text().strip()
+            out.print(f"admin key  {key}   (shown once; kept in {folder / 'admin_key'})")
+        out.print("ready; Ctrl-C stops everything")
+
+    service.run(ready)
+    out.print("stopped")

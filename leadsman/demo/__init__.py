@@ -1,0 +1,1 @@
+"""A bad release and a changing world: real data, through the product's own interfaces."""
