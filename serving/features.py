@@ -23,6 +23,9 @@ _NUMBER_KEYWORDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"
 _STRING_KEYWORDS = {"minLength", "maxLength", "pattern"}
 _KEYWORDS = {"$comment", "title", "description", "examples", "default", "type", "enum"}
 
+_UNFIT_NAME = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+"""What a name cannot hold: the compiled reader compares names as they stand in the JSON text."""
+
 _PLAIN: dict[str, Any] = {"number": float, "integer": int, "boolean": bool, "string": str}
 _SAID = {
     "number": "a number", "integer": "an integer", "boolean": "true or false", "string": "a string",
@@ -168,6 +171,11 @@ def parse_features(schema: Mapping[str, Any]) -> tuple[Feature, ...]:
 def _feature(
     name: str, one: Any, path: str, optional: bool, errors: list[FieldError]
 ) -> Feature | None:
+    if _UNFIT_NAME.search(name) is not None or not name:
+        errors.append(
+            _error(path, "a name without quotes, backslashes or control characters", name)
+        )
+        return None
     if not isinstance(one, dict):
         errors.append(_error(path, "an object", one))
         return None
