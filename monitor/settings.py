@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
-BudgetAYear = Annotated[float, Field(gt=0, le=1000)]
+BudgetAYear = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Tier(StrEnum):
