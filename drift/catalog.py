@@ -8,6 +8,7 @@ from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
 from drift.errors import InvalidSettingError
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
+from drift.means.stratified import StratifiedMean
 from drift.streaming.river_adapter import NAMES as RIVER_NAMES
 from drift.streaming.river_adapter import Streaming
 
@@ -20,6 +21,7 @@ _GUARANTEED: dict[str, Callable[..., Detector]] = {
         PairedPromotion,
         RandomisedExcess,
         RandomisedPromotion,
+        StratifiedMean,
     )
 }
 

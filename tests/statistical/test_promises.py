@@ -19,6 +19,8 @@ from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.reference import upper_limit
 from drift.means.stakes import mean_stakes
+from drift.means.stratified import StratifiedMean, age_edges, strata_of, stratum_limits
+from drift.means.units import Units
 from drift.streams import Streams
 from tests.statistical.rates import CHANCE, alarmed, most_alarmed
 
@@ -177,3 +179,47 @@ def test_blocks_mend_what_bursts_break() -> None:
     most = most_alarmed(streams, rows / RUN)
     # Neighbouring blocks share a session at their border, so the bound is not exact for them.
     assert by_block <= most < by_row
+
+
+def test_the_mean_of_a_session_mends_what_bursts_break() -> None:
+    streams, rows, grant = 60, 12_000, 2e-5
+    rng = np.random.default_rng(14)
+    by_row, by_session = 0, 0
+    for _ in range(streams):
+        lengths = rng.geometric(0.1, size=rows // 5)
+        keys = np.repeat(np.arange(len(lengths)), lengths)[:rows]
+        rates = rng.beta(0.9, 8.1, size=len(lengths))
+        values = (rng.random(rows) < rates[keys]).astype(np.float64)
+        by_row += bool(BoundedMean(0.1).update(values, np.full((rows, 1), grant)).alarms)
+        done = Units(20).push(values, [str(key) for key in keys])
+        grants = done.rows.astype(np.float64)[:, None] * grant
+        by_session += bool(BoundedMean(0.1).update(done.means, grants).alarms)
+    assert by_session <= most_alarmed(streams, rows * grant) < by_row
+
+
+def arrivals(rng: np.random.Generator, rates: Values) -> tuple[Values, Values]:
+    """Losses and ages in order of arrival: labels of errors come ten times as fast."""
+    losses = (rng.random(len(rates)) < 0.1).astype(np.float64)
+    ages = rng.exponential(np.where(losses == 1.0, 300.0, 3_000.0))
+    # Traffic of `rates` predictions a tick: a burst brings many young labels, that is errors.
+    made_at = np.cumsum(1.0 / rates)
+    order = np.argsort(made_at + ages)
+    return losses[order], ages[order]
+
+
+def test_age_strata_mend_what_early_complaints_break() -> None:
+    streams, grant = 60, 2e-5
+    rng = np.random.default_rng(15)
+    steady, burst = np.ones(20_000), np.repeat([1.0, 3.0], [4_000, 6_000])
+    by_arrival, by_age = 0, 0
+    for _ in range(streams):
+        reference, ages = arrivals(rng, steady)
+        edges = age_edges(ages, 8)
+        limits = stratum_limits(reference, strata_of(ages, edges))
+        losses, ages = arrivals(rng, burst)
+        grants = np.full((len(losses), 1), grant)
+        by_arrival += bool(BoundedMean(0.1).update(losses, grants).alarms)
+        rows = np.column_stack([losses, strata_of(ages, edges)])
+        by_age += bool(StratifiedMean(limits).update(rows, grants).alarms)
+    # Each of eight limits is wrong in one reference of a hundred.
+    assert by_age <= most_alarmed(streams, 0.08 + len(burst) * grant) < by_arrival

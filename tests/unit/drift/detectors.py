@@ -11,6 +11,7 @@ from drift.canary.paired import PairedExcess, PairedPromotion
 from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
+from drift.means.stratified import StratifiedMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ def split_rows(rng: np.random.Generator, n: int, rate: float) -> Values:
     return np.column_stack([losses, challenger, share])
 
 
+def aged_errors(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Error, and the stratum of its label's age."""
+    return np.column_stack([errors(rng, n, rate), rng.integers(0, 3, n).astype(np.float64)])
+
+
 CASES = (
     Case("bounded 0/1", lambda: BoundedMean(0.1), errors),
     Case(
@@ -51,6 +57,7 @@ CASES = (
         tiers=3,
     ),
     Case("rare errors", lambda: BoundedMean(1e-4), errors),
+    Case("stratified", lambda: StratifiedMean([0.1, 0.3, 0.02]), aged_errors),
     Case("growing pool", lambda: GrowingPool(0.1, seed=7), errors),
     Case("paired excess", lambda: PairedExcess(0.01), differences),
     Case("paired promotion", lambda: PairedPromotion(0.02, 0.05), differences),

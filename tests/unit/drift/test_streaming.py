@@ -103,6 +103,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "paired-excess": {"margin": 0.01},
     "paired-promotion": {"eps": 0.02, "alpha": 0.05},
     "randomised-excess": {"margin": 0.01, "floor": 0.05},
+    "stratified-mean": {"limits": [0.1, 0.3]},
     "randomised-promotion": {"eps": 0.02, "floor": 0.05},
 }
 
