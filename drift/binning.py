@@ -4,6 +4,7 @@ Edges come from the reference and from nothing else, so that windows counted by 
 on different days add up.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -54,19 +55,23 @@ def quantile_edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64
 
 
 class Grid:
-    """Counts values by bin; the same answer as a binary search of every value, several times faster.
+    """Counts values by bin: what a binary search of every value finds, several times faster.
 
     The range of the edges is cut into equal cells. A value's cell is one subtraction and one
     product, both of which keep the order of numbers even when rounded; so all values of a cell
     that holds no edge lie in one bin, and only those that share a cell with an edge are searched.
     """
 
-    __slots__ = ("_bin_of_cell", "_edges", "_has_edge", "_scale")
+    __slots__ = ("_bin_of_cell", "_edges", "_has_edge", "_origin", "_scale")
 
     def __init__(self, edges: NDArray[np.float64]) -> None:
         self._edges = edges
+        # One extreme value must not make the cells coarse where the values are: with four edges
+        # or more the grid leaves the outermost bins to the search.
+        first, last = (edges[1], edges[-2]) if len(edges) > 3 else (edges[0], edges[-1])
+        self._origin = first
         with np.errstate(over="ignore", divide="ignore"):
-            scale = _GRID / (edges[-1] - edges[0])
+            scale = _GRID / (last - first)
         # A range too wide or too narrow for doubles: every value is searched.
         self._scale = float(scale) if np.isfinite(scale) and scale > 0.0 else None
         if self._scale is not None:
@@ -122,13 +127,14 @@ class Grid:
         return counts
 
     def _cells(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
-        """From 0, below the first edge, to `_GRID` + 1, beyond the last cell."""
+        """From 0, before the grid, to `_GRID` + 1, behind it."""
         with np.errstate(over="ignore"):
-            position = values - self._edges[0]
+            position = values - self._origin
             position *= self._scale
         position += 1.0
         np.clip(position, 0.0, _GRID + 1.0, out=position)
-        return position.astype(np.intp)
+        cells: NDArray[np.intp] = position.astype(np.intp)
+        return cells
 
 
 def count_categories(name: str, values: NDArray[np.generic]) -> tuple[dict[Category, int], int]:
@@ -160,15 +166,13 @@ def count_categories(name: str, values: NDArray[np.generic]) -> tuple[dict[Categ
     if values.dtype.kind == "f":
         present = values[~np.isnan(values)]
         different, counts = np.unique(present, return_counts=True)
-        found: Mapping[object, int] = dict(
-            zip(different.tolist(), counts.tolist(), strict=True)
-        )
+        found: Mapping[object, int] = dict(zip(different.tolist(), counts.tolist(), strict=True))
         return _checked(name, found), len(values) - len(present)
     try:
         found = Counter(values.tolist())
     except TypeError as error:
         raise InvalidObservationError(name, "text or numbers", str(error)) from error
-    # NaN is the one value that differs from itself; several NaN objects may be keys.
+    # Several NaN objects may be keys, for none equals another.
     missing = sum(count for value, count in found.items() if _is_missing(value))
     return _checked(
         name, {value: count for value, count in found.items() if not _is_missing(value)}
@@ -190,7 +194,7 @@ def _count_integers(values: NDArray[np.generic]) -> dict[Category, int]:
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _checked(name: str, counts: Mapping[object, int]) -> dict[Category, int]:
