@@ -1,24 +1,210 @@
 """Names of everything that serving measures, once.
 
-Labels are bounded: names of applications, versions in service, and reasons from a fixed list. Times
-are in seconds and sizes in bytes, as Prometheus has it.
+Labels are bounded: names of applications, versions in service, and reasons from fixed lists. Times
+are in seconds and sizes in bytes, as Prometheus has it. What the hot path counts are plain numbers;
+`ServingCollector` reads them at each scrape.
 """
 
-from prometheus_client import CollectorRegistry, Histogram, Info
+import platform
+from collections.abc import Callable, Iterable
+from importlib import metadata
 
-REGISTRY = CollectorRegistry()
-"""Of this process alone; the collectors of the hot path read plain counters at each scrape."""
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
-PREFIX = "leadsman_serving_"
+from serving.batching import BatchQueue, Outcome, State
+from serving.counters import LATENCY_BOUNDS, AnswerCounts
+from serving.shipping import Lag
 
-INFO = Info("leadsman_serving", "Version of the service and of Python.", registry=REGISTRY)
+PREFIX = "leadsman_serving"
 
-ROUTE_CHANGE_SECONDS = Histogram(
-    PREFIX + "route_change_seconds",
+INFO = PREFIX
+"""`leadsman_serving_info`: versions of the service and of Python."""
+LATENCY = f"{PREFIX}_prediction_latency_seconds"
+"""From arrival until the answer was ready, by application and version; its count is all answers."""
+DEFAULTS = f"{PREFIX}_default_answers"
+"""Answers that were the default output, by application, version and reason."""
+SHADOWS = f"{PREFIX}_shadow_answers"
+"""Recorded answers of shadows, by application and version."""
+SHADOWS_LOST = f"{PREFIX}_shadow_answers_lost"
+"""Shadows that were asked and not recorded, by application, version and reason."""
+ERRORS = f"{PREFIX}_failed_requests"
+"""Requests or items that no prediction was made for, by application."""
+REVISION = f"{PREFIX}_route_revision"
+"""Revision in force, by application."""
+WAITING_ROWS = f"{PREFIX}_queue_waiting_rows"
+"""Rows that wait for a batch, by version."""
+IN_FLIGHT_ROWS = f"{PREFIX}_queue_in_flight_rows"
+"""Rows that a replica has, by version."""
+REPLICA_READY = f"{PREFIX}_replica_ready"
+"""1 where a version's replica answers, else 0."""
+REPLICA_RESTARTS = f"{PREFIX}_replica_restarts"
+"""Replicas that were replaced, by version."""
+JOURNAL_ROWS = f"{PREFIX}_journal_rows"
+"""Records that Postgres does not have yet."""
+JOURNAL_BYTES = f"{PREFIX}_journal_bytes"
+"""Their size."""
+JOURNAL_LIMIT_BYTES = f"{PREFIX}_journal_limit_bytes"
+"""Size at which new requests get 503."""
+SHIPPING_LAG_SECONDS = f"{PREFIX}_shipping_lag_seconds"
+"""Age of the oldest record that Postgres does not have."""
+SHIPPED_ROWS = f"{PREFIX}_shipped_rows"
+"""Records that this process brought to Postgres."""
+SHIPPING_FAILURES = f"{PREFIX}_shipping_failures"
+"""Times that Postgres was lost or not reached."""
+REFUSED_ROWS = f"{PREFIX}_refused_rows"
+"""Records that Postgres refused, set aside in the journal."""
+DATABASE_CONNECTED = f"{PREFIX}_database_connected"
+"""1 where shipping has a connection to Postgres, else 0."""
+ROUTE_CHANGE_SECONDS = f"{PREFIX}_route_change_seconds"
+"""From the request for a route change to the switch, by application and kind."""
+
+ROUTE_CHANGES = Histogram(
+    ROUTE_CHANGE_SECONDS,
     "From the request for a route change to the switch.",
     ["application", "kind"],
     buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60),
-    registry=REGISTRY,
+    registry=None,
 )
 
-PREDICTIONS = PREFIX + "predictions_total"
+_DOCUMENTATION = {
+    LATENCY: "From arrival until the answer was ready.",
+    DEFAULTS: "Answers that were the application's default output.",
+    SHADOWS: "Recorded answers of shadows.",
+    SHADOWS_LOST: "Shadows that were asked and not recorded.",
+    ERRORS: "Requests or items that no prediction was made for.",
+    REVISION: "Revision of the route in force.",
+    WAITING_ROWS: "Rows that wait for a batch.",
+    IN_FLIGHT_ROWS: "Rows that a replica has.",
+    REPLICA_READY: "Whether the version's replica answers.",
+    REPLICA_RESTARTS: "Replicas that were replaced.",
+    JOURNAL_ROWS: "Records that Postgres does not have yet.",
+    JOURNAL_BYTES: "Size of the records that Postgres does not have yet.",
+    JOURNAL_LIMIT_BYTES: "Size of the journal at which new requests get 503.",
+    SHIPPING_LAG_SECONDS: "Age of the oldest record that Postgres does not have.",
+    SHIPPED_ROWS: "Records that this process brought to Postgres.",
+    SHIPPING_FAILURES: "Times that Postgres was lost or not reached.",
+    REFUSED_ROWS: "Records that Postgres refused, set aside in the journal.",
+    DATABASE_CONNECTED: "Whether shipping has a connection to Postgres.",
+}
+
+
+def _gauge(name: str, labels: Iterable[str] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, _DOCUMENTATION[name], labels=list(labels))
+
+
+def _counter(name: str, labels: Iterable[str] = ()) -> CounterMetricFamily:
+    return CounterMetricFamily(name, _DOCUMENTATION[name], labels=list(labels))
+
+
+def answers(counts: dict[str, AnswerCounts]) -> list[Metric]:
+    """What applications answered."""
+    latency = HistogramMetricFamily(
+        LATENCY, _DOCUMENTATION[LATENCY], labels=["application", "version"]
+    )
+    defaults = _counter(DEFAULTS, ("application", "version", "reason"))
+    shadows = _counter(SHADOWS, ("application", "version"))
+    lost = _counter(SHADOWS_LOST, ("application", "version", "reason"))
+    errors = _counter(ERRORS, ("application",))
+    for name, count in counts.items():
+        for version, histogram in count.latency.items():
+            below, buckets = 0, []
+            for bound, observed in zip((*LATENCY_BOUNDS, "+Inf"), histogram.buckets, strict=True):
+                below += observed
+                buckets.append((str(bound), below))
+            latency.add_metric([name, version], buckets, histogram.total)
+        for (version, reason), value in count.defaults.items():
+            defaults.add_metric([name, version, Outcome(reason).name.lower()], value)
+        for version, value in count.shadows.items():
+            shadows.add_metric([name, version], value)
+        for (version, reason), value in count.shadows_lost.items():
+            why = Outcome(reason).name.lower() if reason else "not_recorded"
+            lost.add_metric([name, version, why], value)
+        errors.add_metric([name], count.errors)
+    return [latency, defaults, shadows, lost, errors]
+
+
+def replicas(queues: Iterable[BatchQueue]) -> list[Metric]:
+    """What waits, and who answers. A version that reads rows of two forms has two queues."""
+    metrics: list[Metric] = [
+        waiting := _gauge(WAITING_ROWS, ["version"]),
+        in_flight := _gauge(IN_FLIGHT_ROWS, ["version"]),
+        ready := _gauge(REPLICA_READY, ["version"]),
+        restarts := _counter(REPLICA_RESTARTS, ["version"]),
+    ]
+    by_version: dict[str, list[BatchQueue]] = {}
+    for queue in queues:
+        by_version.setdefault(queue.version.ref, []).append(queue)
+    for ref, group in by_version.items():
+        waiting.add_metric([ref], sum(queue.waiting for queue in group))
+        in_flight.add_metric([ref], sum(queue.in_flight for queue in group))
+        ready.add_metric([ref], min(queue.state == State.READY for queue in group))
+        restarts.add_metric([ref], sum(queue.restarts for queue in group))
+    return metrics
+
+
+def revisions(in_force: dict[str, int]) -> list[Metric]:
+    """Which revision is in force, by application."""
+    metric = _gauge(REVISION, ["application"])
+    for name, revision in in_force.items():
+        metric.add_metric([name], revision)
+    return [metric]
+
+
+def record(lag: Lag, *, limit: int, shipped: int, failures: int, refused: int) -> list[Metric]:
+    """How far Postgres is behind."""
+    gauges = {
+        JOURNAL_ROWS: float(lag.rows),
+        JOURNAL_BYTES: float(lag.size),
+        JOURNAL_LIMIT_BYTES: float(limit),
+        SHIPPING_LAG_SECONDS: lag.seconds,
+        REFUSED_ROWS: float(refused),
+        DATABASE_CONNECTED: float(lag.connected),
+    }
+    metrics: list[Metric] = []
+    for name, value in gauges.items():
+        gauge = _gauge(name)
+        gauge.add_metric([], value)
+        metrics.append(gauge)
+    for name, value in ((SHIPPED_ROWS, shipped), (SHIPPING_FAILURES, failures)):
+        counter = _counter(name)
+        counter.add_metric([], value)
+        metrics.append(counter)
+    return metrics
+
+
+class ServingCollector(Collector):
+    """Gives the numbers of the moment at each scrape."""
+
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Read everything."""
+        info = InfoMetricFamily(INFO, "Versions of the service and of Python.")
+        info.add_metric(
+            [], {"version": metadata.version("leadsman"), "python": platform.python_version()}
+        )
+        yield info
+        yield from self._read()
+
+
+def registry(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
+    """The registry of one process.
+
+    Parameters
+    ----------
+    read
+        Gives the numbers of the moment; runs in a thread, so it may only look.
+    """
+    made = CollectorRegistry(auto_describe=False)
+    made.register(ServingCollector(read))
+    made.register(ROUTE_CHANGES)
+    return made

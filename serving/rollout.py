@@ -27,6 +27,7 @@ from serving.errors import (
     RevisionNotFoundError,
     RouteNotFoundError,
     SchemaMissingError,
+    ServingError,
 )
 from serving.inference import ActiveRoute, Inference
 from serving.inputs import compile_schema, infer_schema
@@ -205,7 +206,7 @@ class Rollout:
                 state = await self._record(name, order, target, seen=len(history))
                 self._switch(state)
         seconds = time.monotonic() - started
-        metrics.ROUTE_CHANGE_SECONDS.labels(name, target.kind).observe(seconds)
+        metrics.ROUTE_CHANGES.labels(name, target.kind).observe(seconds)
         log.info(
             "route_changed application=%s revision=%d kind=%s actor=%s seconds=%.3f",
             name, state.revision.revision, target.kind, order.key.name, seconds,
@@ -374,7 +375,11 @@ class Rollout:
         async with self._engine.connect() as connection:
             names = [application.name for application in await applications.every(connection)]
         for name in names:
-            await self.refresh(name)
+            try:
+                await self.refresh(name)
+            except ServingError as error:
+                # One application whose route cannot be read must not keep the others from theirs.
+                log.error("route_not_restored application=%s why=%s", name, error.detail)
         self.restored = True
 
     def waiting(self) -> list[str]:

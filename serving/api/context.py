@@ -18,9 +18,9 @@ from serving.store import idempotency
 from serving.store.models import Versions
 
 if TYPE_CHECKING:
-    from serving.feedback import FeedbackDesk
     from serving.inference import Inference
     from serving.journal import Journal
+    from serving.replicas import Replicas
     from serving.rollout import Rollout
     from serving.shipping import Shipping
 
@@ -44,7 +44,7 @@ class Services:
     inference: "Inference"
     journal: "Journal"
     shipping: "Shipping"
-    feedback: "FeedbackDesk"
+    replicas: "Replicas"
     rollout: "Rollout"
 
 

@@ -1,0 +1,42 @@
+"""How long a body may be, wherever it is read."""
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.api.problems import problem_response
+from serving.errors import BodyTooLargeError
+
+LARGE = "/v1/models/"
+"""Below this path artefacts and reference rows are taken."""
+
+
+class BodyLimit:
+    """Stops reading a body that is longer than its route takes."""
+
+    def __init__(self, app: ASGIApp, *, limit: int, large_limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._large_limit = large_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what is read."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._large_limit if scope["path"].startswith(LARGE) else self._limit
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > limit:
+            await problem_response(BodyTooLargeError(limit))(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > limit:
+                # The framework turns every other exception in a body into a plain 400.
+                raise HTTPException(413, str(limit))
+            return message
+
+        await self._app(scope, counted, send)
