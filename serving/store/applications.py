@@ -22,11 +22,13 @@ def _query() -> Select[Any]:
         .where(RevisionRow.application_id == ApplicationRow.id)
         .order_by(RevisionRow.revision.desc())
         .limit(1)
+        .correlate(ApplicationRow)
         .scalar_subquery()
     )
     stated_last = (
         select(func.max(InputSchemaRow.id))
         .where(InputSchemaRow.application_id == ApplicationRow.id)
+        .correlate(ApplicationRow)
         .scalar_subquery()
     )
     return (
