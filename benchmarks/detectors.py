@@ -18,6 +18,7 @@ from drift.canary.paired import PairedExcess
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.stakes import mean_stakes
+from drift.ranks.numeric import NumericRanks, edges_from
 from drift.streaming.river_adapter import Streaming
 from drift.streams import Streams
 
@@ -61,6 +62,8 @@ def measure() -> dict[str, float]:
             many.step(base + stakes * errors[tick * 10_000 : (tick + 1) * 10_000], grant)
 
     few = 100_000
+    numbers = rng.normal(size=ROWS)
+    edges = edges_from(rng.normal(size=5_000))
     rates = {
         "exact_rows_per_second": ROWS / seconds(lambda: BoundedMean(0.1).update(errors, grants)),
         "exact_bounded_rows_per_second": ROWS
@@ -71,6 +74,8 @@ def measure() -> dict[str, float]:
         "pool_rows_per_second": ROWS / seconds(lambda: GrowingPool(0.1).update(errors, grants)),
         "paired_rows_per_second": ROWS
         / seconds(lambda: PairedExcess(0.01).update(differences, grants)),
+        "rank_values_per_second": ROWS
+        / seconds(lambda: NumericRanks(edges).update(numbers, grants), 3),
         "stream_updates_per_second": ROWS / seconds(ticks),
         "river_adwin_rows_per_second": few
         / seconds(lambda: Streaming("adwin").update(errors[:few], grants[:few]), 3),

@@ -9,6 +9,9 @@ from drift.errors import InvalidSettingError
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.stratified import StratifiedMean
+from drift.ranks.categorical import CategoricalRanks
+from drift.ranks.numeric import NumericRanks
+from drift.ranks.tolerant import TolerantRanks
 from drift.streaming.river_adapter import NAMES as RIVER_NAMES
 from drift.streaming.river_adapter import Streaming
 
@@ -16,12 +19,15 @@ _GUARANTEED: dict[str, Callable[..., Detector]] = {
     detector.name: detector
     for detector in (
         BoundedMean,
+        CategoricalRanks,
         GrowingPool,
+        NumericRanks,
         PairedExcess,
         PairedPromotion,
         RandomisedExcess,
         RandomisedPromotion,
         StratifiedMean,
+        TolerantRanks,
     )
 }
 

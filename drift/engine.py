@@ -50,8 +50,9 @@ Factors = NDArray[np.float64]
 MAX_CHUNK = 128
 """Rows whose product is kept without a logarithm."""
 
-_LOG_RANGE = 150.0 * math.log(10.0)
-"""Products stay within 1e-150 and 1e150, so that a product of two of them is still a double."""
+_LOG_RANGE = 280.0 * math.log(10.0)
+"""A chunk's products stay within 1e-280 and 1e280, wherever in it they begin: with the largest
+grant and the chunk's length on top, that is still a double."""
 
 _ROWS_AT_ONCE = 4096
 """Rows worked on at once: eight stakes of them stay within a second-level cache."""
@@ -94,7 +95,7 @@ class Engine:
         widest = max(-math.log(smallest), math.log(largest), _LOG_RANGE / MAX_CHUNK)
         if widest > _LOG_RANGE:
             raise InvalidSettingError(
-                "stakes", "factors within 1e-150 and 1e150", (smallest, largest)
+                "stakes", "factors within 1e-280 and 1e280", (smallest, largest)
             )
         self._chunk = int(_LOG_RANGE / widest)
         self.steps = 0

@@ -14,6 +14,7 @@ from drift.canary.randomised import RandomisedExcess
 from drift.canary.stakes import SHARES
 from drift.means.pool import GrowingPool
 from drift.means.stakes import mean_stakes
+from drift.ranks.numeric import NumericRanks, edges_from
 from tests.statistical.rates import SIGMAS, delays, first_alarms
 
 pytestmark = pytest.mark.statistical
@@ -140,3 +141,33 @@ def test_an_even_split_finds_a_worse_challenger() -> None:
     low = len(found) / 2 - SIGMAS * np.sqrt(len(found)) / 2
     assert found[int(low)] <= 750.0
     assert np.median(found) <= 1_000.0
+
+
+@pytest.mark.parametrize(
+    ("shift", "variance", "most"),
+    [(0.25, 1.0, 1.3 * 321.6), (0.5, 1.0, 1.3 * 91.5), (0.0, 1.5, 1.7 * 217.1)],
+)
+def test_ranks_cost_little_more_than_knowing_distribution_and_change(
+    shift: float, variance: float, most: float
+) -> None:
+    def draw(rng: np.random.Generator) -> Values:
+        after = rng.normal(shift, np.sqrt(variance), 2_500)
+        return np.concatenate([rng.normal(size=2_000), after])
+
+    edges = edges_from(np.random.default_rng(20).normal(size=5_000))
+    # One of twenty features that share a run length of 1e5.
+    found = np.sort(
+        list(
+            first_alarms(
+                lambda seed: NumericRanks(edges, seed=seed),
+                draw,
+                streams=150,
+                grant=1 / 2e6,
+                after=2_000,
+                seed=21,
+            )
+        )
+    )
+    low = len(found) / 2 - SIGMAS * np.sqrt(len(found)) / 2
+    assert found[int(low)] <= most
+    assert np.median(found) <= 1.2 * most

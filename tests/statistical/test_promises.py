@@ -21,6 +21,8 @@ from drift.means.reference import upper_limit
 from drift.means.stakes import mean_stakes
 from drift.means.stratified import StratifiedMean, age_edges, strata_of, stratum_limits
 from drift.means.units import Units
+from drift.ranks.categorical import CategoricalRanks
+from drift.ranks.numeric import NumericRanks
 from drift.streams import Streams
 from tests.statistical.rates import CHANCE, alarmed, most_alarmed
 
@@ -75,6 +77,24 @@ SCENARIOS: list[tuple[str, Callable[[int], Detector], Draw, float]] = [
     ("dependent errors", lambda _: BoundedMean(0.1), wandering, 0.0),
     ("unknown rate", lambda seed: GrowingPool(0.1, seed=seed), errors(0.1), 0.0),
     ("unknown rate, centre far off", lambda s: GrowingPool(0.3, seed=s), errors(0.07), 0.0),
+    (
+        "heavy tails, ranked",
+        lambda seed: NumericRanks(np.linspace(0.1, 6.0, 40).tolist(), seed=seed),
+        lambda rng, n: rng.lognormal(0.0, 2.0, n),
+        0.0,
+    ),
+    (
+        "whole numbers, ranked",
+        lambda seed: NumericRanks([1.0, 2.0, 3.0], seed=seed),
+        lambda rng, n: rng.poisson(1.5, n).astype(np.float64),
+        0.0,
+    ),
+    (
+        "categories, wrong shares",
+        lambda seed: CategoricalRanks([0.5, 0.3, 0.2], seed=seed),
+        lambda rng, n: rng.choice(3, n, p=[0.6, 0.2, 0.2]).astype(np.float64),
+        0.0,
+    ),
     ("paired at the margin", lambda _: PairedExcess(0.01), paired(0.11), 0.01),
     ("paired promotion", lambda _: PairedPromotion(0.02, 0.05), paired(0.12), 0.05),
     ("routed adaptively", lambda _: RandomisedExcess(0.01, floor=0.1), routed(0.11), 0.01),

@@ -12,6 +12,9 @@ from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.stratified import StratifiedMean
+from drift.ranks.categorical import CategoricalRanks
+from drift.ranks.numeric import NumericRanks
+from drift.ranks.tolerant import TolerantRanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,10 @@ class Case:
     draw: Callable[[np.random.Generator, int, float], Values]
     """Values of n steps at a rate of harm between 0 and 1."""
     tiers: int = 1
+    bounded: bool = True
+    """Whether huge but finite values are refused."""
+    most_bytes: int = 1_000
+    """Of a checkpoint, a tier."""
 
 
 def errors(rng: np.random.Generator, n: int, rate: float) -> Values:
@@ -48,6 +55,16 @@ def aged_errors(rng: np.random.Generator, n: int, rate: float) -> Values:
     return np.column_stack([errors(rng, n, rate), rng.integers(0, 3, n).astype(np.float64)])
 
 
+def codes(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Codes of three categories, the last of which has this share."""
+    return np.where(rng.random(n) < rate, 2, rng.integers(0, 2, n)).astype(np.float64)
+
+
+def numbers(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Numbers that rise half-way."""
+    return rng.normal(size=n) + 3.0 * rate * (np.arange(n) > n // 2)
+
+
 CASES = (
     Case("bounded 0/1", lambda: BoundedMean(0.1), errors),
     Case(
@@ -59,6 +76,25 @@ CASES = (
     Case("rare errors", lambda: BoundedMean(1e-4), errors),
     Case("stratified", lambda: StratifiedMean([0.1, 0.3, 0.02]), aged_errors),
     Case("growing pool", lambda: GrowingPool(0.1, seed=7), errors),
+    Case(
+        "numeric ranks",
+        lambda: NumericRanks([-1.0, -0.2, 0.0, 0.4, 1.5], seed=3),
+        numbers,
+        bounded=False,
+    ),
+    Case(
+        "tolerant ranks",
+        lambda: TolerantRanks(np.linspace(-2, 2, 40).tolist(), [0.55, 0.55, 0.6, 0.6]),
+        numbers,
+        bounded=False,
+        most_bytes=2_500,
+    ),
+    Case(
+        "categorical ranks",
+        lambda: CategoricalRanks([0.5, 0.4, 0.1], seed=5),
+        codes,
+        most_bytes=2_000,
+    ),
     Case("paired excess", lambda: PairedExcess(0.01), differences),
     Case("paired promotion", lambda: PairedPromotion(0.02, 0.05), differences),
     Case("randomised excess", lambda: RandomisedExcess(0.01, floor=0.1), split_rows),

@@ -117,8 +117,8 @@ def test_restoring_a_checkpoint_equals_never_having_stopped(
 
 
 @cases
-def test_a_checkpoint_takes_less_than_a_kilobyte_a_tier(case: Case) -> None:
-    assert len(case.build().to_bytes()) < 1_000 * case.tiers
+def test_a_checkpoint_stays_as_small_as_it_says(case: Case) -> None:
+    assert len(case.build().to_bytes()) < case.most_bytes * case.tiers
 
 
 @cases
@@ -149,7 +149,7 @@ def test_a_bad_value_is_named_and_changes_nothing(case: Case, bad: float) -> Non
     detector.update(values, grants)
     before = detector.to_bytes()
     spoiled = values.copy()
-    spoiled[17] = bad
+    spoiled[17] = bad if case.bounded else np.copysign(np.inf, bad)
     with pytest.raises(InvalidObservationError, match="at index 17"):
         detector.update(spoiled, grants)
     assert detector.to_bytes() == before

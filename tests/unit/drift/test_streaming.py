@@ -103,6 +103,9 @@ SETTINGS: dict[str, dict[str, object]] = {
     "paired-excess": {"margin": 0.01},
     "paired-promotion": {"eps": 0.02, "alpha": 0.05},
     "randomised-excess": {"margin": 0.01, "floor": 0.05},
+    "numeric-ranks": {"edges": [-1.0, 0.0, 1.0]},
+    "categorical-ranks": {"shares": [0.5, 0.4, 0.1]},
+    "tolerant-ranks": {"quantiles": [0.0, 1.0, 2.0], "limits": [0.6, 0.6, 0.6, 0.6]},
     "stratified-mean": {"limits": [0.1, 0.3]},
     "randomised-promotion": {"eps": 0.02, "floor": 0.05},
 }

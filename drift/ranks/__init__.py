@@ -1,0 +1,1 @@
+"""E-values from ranks: has the distribution changed, whatever it was?"""
