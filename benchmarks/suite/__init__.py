@@ -1,0 +1,1 @@
+"""Null streams on which the promise of every detector is measured."""
