@@ -4,10 +4,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PostgresDsn, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, PostgresDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+
+def _seconds(value: object) -> object:
+    """A plain number is seconds; pydantic takes one from JSON only, and variables are text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Positive = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
+"""Seconds (`60`), ISO 8601 (`PT1M`) or a clock (`0:01:00`)."""
 
 
 class Settings(BaseSettings):
