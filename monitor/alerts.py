@@ -2,7 +2,8 @@
 
 ::
 
-    nothing ──unguaranteed alarm──▶ pending ──guaranteed alarm──▶ firing ◀──graver alarm── acknowledged
+    nothing ──unguaranteed alarm──▶ pending ──guaranteed alarm──▶ firing
+    acknowledged ──graver alarm──▶ firing
     nothing ──guaranteed alarm──▶ firing ──somebody takes it──▶ acknowledged
     pending, firing, acknowledged ──recovered, out of service, or an operator──▶ resolved
 """

@@ -18,8 +18,8 @@ from monitor.store.database import connect
 
 log = logging.getLogger("monitor.app")
 
-DESCRIPTION = """Reads the record of served models, tests for degradation with a bounded number of false alarms
-a year, alerts, and puts the last good version back."""
+DESCRIPTION = """Reads the record of served models, tests for degradation with a bounded number of
+false alarms a year, alerts, and puts the last good version back."""
 
 
 def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
@@ -56,7 +56,8 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
 
 
 def _stop_with_it(task: asyncio.Task[None]) -> None:
-    # A monitor whose loop died must not look alive: stop, and be started again by whoever supervises.
+    # A monitor whose loop died must not look alive: stop, and be started again by whoever
+    # supervises.
     if not task.cancelled() and task.exception() is not None:
         log.critical("loop_died", exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,9 +1,9 @@
 """Who may alarm how often: a budget a year becomes grants to single observations.
 
-A watch has one clock for all its subjects. The time that passed since the clock last moved, times the
-watch's budget, is granted to whatever is observed next. So the grants of a watch add up to its budget
-times the time in the record, however many versions share the traffic, and a split into turns changes
-nothing. Time runs by when labels were received, never by the monitor's own clock.
+A watch has one clock for all its subjects. The time that passed since the clock last moved, times
+the watch's budget, is granted to whatever is observed next. So the grants of a watch add up to its
+budget times the time in the record, however many versions share the traffic, and a split into turns
+changes nothing. Time runs by when labels were received, never by the monitor's own clock.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,8 @@ from monitor.records import Watch
 from monitor.settings import Settings, Tier
 
 OWN_ERROR_RATE = frozenset({"paired-promotion", "adwin"})
-"""Detectors that take nothing from a budget: one has an error rate a decision, one has no guarantee."""
+"""Detectors that take nothing from a budget: one has an error rate a decision, one has no
+guarantee."""
 
 
 def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
@@ -43,10 +44,12 @@ def grants(
     Parameters
     ----------
     clock
-        Where the watch's clock stands, in microseconds since 1970; none before its first observation,
+        Where the watch's clock stands, in microseconds since 1970; none before its first
+        observation,
         which starts the clock and is granted nothing.
     at : shape (n,)
-        When each observation's label was received, in microseconds since 1970, in order of consumption.
+        When each observation's label was received, in microseconds since 1970, in order of
+        consumption.
     event : shape (n,)
         Observations of one event happened at one moment and share its grant evenly.
     budget_per_year
@@ -57,7 +60,8 @@ def grants(
     grants : shape (n,)
         Their sum is the budget times the time by which the clock moved.
     clock
-        Where it stands now. It never goes back: a label received earlier than one before it is granted nothing.
+        Where it stands now. It never goes back: a label received earlier than one before it is
+        granted nothing.
     """
     if not len(at):
         return np.zeros(0), clock

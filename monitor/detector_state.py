@@ -17,7 +17,8 @@ from monitor.records import Json, Watch, WatchState
 from monitor.watches import Resolved, detector_settings
 
 RECENT = 512
-"""Last steps that are kept one by one, so that an onset can be named and before be told from after."""
+"""Last steps that are kept one by one, so that an onset can be named and before be told from
+after."""
 
 
 class _Saved(msgspec.Struct, array_like=True):

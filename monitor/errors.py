@@ -1,7 +1,7 @@
 """What can go wrong in the monitor.
 
 MonitorError
-├── NotFoundError                  no such application, watch, alert, remedy, silence, webhook or delivery
+├── NotFoundError                  no such thing
 ├── UnauthorizedError              no key, or one that is not known
 ├── ForbiddenError                 the key lacks the scope
 ├── InvalidRequestError            a body, a query or a setting that cannot be used

@@ -1,4 +1,5 @@
-"""From observations to decisions: each subject's detector is called once on all that a turn brought it."""
+"""From observations to decisions: each subject's detector is called once on all that a turn brought
+it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -188,7 +189,8 @@ def _learn(subject: Subject, rows: Rows) -> int:
     subject.parameters = subject.parameters | {
         "centre": min(max(share, LEAST_CENTRE), LARGEST_CENTRE),
         "unit": "row",
-        "unit_reason": f"Ranked against all rows after the first {wanted}, which gave the centre alone.",
+        "unit_reason": f"Ranked against all rows after the first {wanted}, which gave the centre "
+        f"alone.",
     }
     subject.status, subject.reason = "armed", None
     subject.arm()

@@ -1,4 +1,5 @@
-"""What a person needs in order to believe an alarm: means with intervals, and the statistic over time."""
+"""What a person needs in order to believe an alarm: means with intervals, and the statistic over
+time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class Trace:
 
     stride: int = 1
     points: tuple[tuple[int, int, float, float, int], ...] = ()
-    """Step, its time in microseconds, statistic there, sum of the values since the last point, their number."""
+    """Step, its time in microseconds, statistic there, sum of the values since the last point,
+    their number."""
     open_sum: float = 0.0
     open_n: int = 0
     """Values since the last point."""

@@ -13,7 +13,8 @@ from uuid import UUID
 from monitor.records import Answer, Label, Position
 
 SKEW = timedelta(minutes=1)
-"""A label may be older than its prediction by the difference of two clocks; serving refuses more."""
+"""A label may be older than its prediction by the difference of two clocks; serving refuses
+more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ def join(
     Returns
     -------
     Sequence[Labelled]
-        In order of consumption. Of several labels of one prediction the first counts; repetitions and
+        In order of consumption. Of several labels of one prediction the first counts; repetitions
+        and
         corrections are never consumed.
     """
     by_prediction: dict[UUID, list[Answer]] = defaultdict(list)

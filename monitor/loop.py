@@ -1,4 +1,5 @@
-"""The loop: a turn whenever records arrive, then what it decided, then what people are to be told."""
+"""The loop: a turn whenever records arrive, then what it decided, then what people are to be
+told."""
 
 import asyncio
 import logging
@@ -55,7 +56,8 @@ async def turn_once(
 async def run(
     engine: AsyncEngine, settings: Settings, pulse: Pulse, clock: Clock = utc_now
 ) -> None:
-    """Run until cancelled. Reading, acting and delivering go on beside each other: a slow receiver delays no test."""
+    """Run until cancelled. Reading, acting and delivering go on beside each other: a slow receiver
+    delays no test."""
     key = settings.serving_key.get_secret_value() if settings.serving_key else None
     client = ServingClient(settings.serving_url, key)
     deliverer = httpx.AsyncClient(timeout=settings.webhook_timeout.total_seconds(), trust_env=False)
@@ -117,7 +119,8 @@ async def _deliver(
 
 
 async def _listen(settings: Settings, pulse: Pulse) -> None:
-    """Wake the reader when serving notifies. The poll stands behind it: a lost notification costs a pause."""
+    """Wake the reader when serving notifies. The poll stands behind it: a lost notification costs a
+    pause."""
     while True:
         try:
             await _listen_once(settings, pulse)

@@ -20,7 +20,8 @@ async def send_due(
 ) -> int:
     """Make one attempt at every delivery that is due; how many.
 
-    An attempt is leased before it is made: a process that dies meanwhile leaves it to be made again,
+    An attempt is leased before it is made: a process that dies meanwhile leaves it to be made
+    again,
     under the same id, by which the receiver knows a repetition.
     """
     made = 0

@@ -14,7 +14,8 @@ from monitor.signals import LOSS, LOSS_DIFFERENCE, Extracted
 ALPHA = 0.05
 """Probability of reporting recovery where there is none."""
 LONGEST = 2_000
-"""Fresh labels after which a remedy that is not shown to have helped is reported as not recovered."""
+"""Fresh labels after which a remedy that is not shown to have helped is reported as not
+recovered."""
 ROOM = 1e-3
 """A mean loss closer to 0 than this leaves no room to be lower."""
 
@@ -42,8 +43,10 @@ def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float) -> Json:
             "detector": "paired-promotion",
             "settings": {"eps": 0.0, "alpha": ALPHA},
             "clip": clip,
-            "null": "On fresh rows that both answer, the promoted version's loss is not below the other's.",
-            "error": f"recovered is reported with a probability of at most {ALPHA:g} where that is so.",
+            "null": "On fresh rows that both answer, the promoted version's loss is not below "
+            "the other's.",
+            "error": f"recovered is reported with a probability of at most {ALPHA:g} where that "
+            f"is so.",
         }
     mean = 0.5 if bad_mean is None else bad_mean / clip
     mean = min(max(mean, ROOM), 1 - ROOM)
@@ -51,7 +54,8 @@ def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float) -> Json:
         "detector": "bounded-mean",
         "settings": {"limit": 1 - mean, "head_start": ALPHA},
         "clip": clip,
-        "null": f"On fresh rows the restored version's mean loss is at least {mean * clip:.4g}, which is "
+        "null": f"On fresh rows the restored version's mean loss is at least {mean * clip:.4g}, "
+        f"which is "
         f"that of the version it replaced over {bad_n} labels.",
         "error": f"recovered is reported with a probability of at most {ALPHA:g} where that is so, "
         "however long it looks.",

@@ -1,6 +1,7 @@
 """Rows of a CSV or Parquet file as observations of the loss.
 
-Columns: `predicted_at`, `output`, and if there are any `label`, `labelled_at`, `version`; all others are
+Columns: `predicted_at`, `output`, and if there are any `label`, `labelled_at`, `version`; all
+others are
 features and are left alone here. A label without `labelled_at` counts as known at once.
 """
 

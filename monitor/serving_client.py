@@ -72,7 +72,8 @@ class ServingClient:
                 )
             return revision
         problem = _json(response)
-        said = f"{response.status_code} {problem.get('code')}: {problem.get('detail', response.text[:200])}"
+        detail = problem.get("detail", response.text[:200])
+        said = f"{response.status_code} {problem.get('code')}: {detail}"
         if problem.get("code") == "revision_moved":
             raise RevisionMovedError(said)
         if response.is_server_error or response.status_code in TRY_AGAIN:

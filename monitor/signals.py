@@ -1,6 +1,7 @@
 """From labelled predictions to observations: one value for one subject at one moment.
 
-A signal to come (a feature, an output, a service figure) is one more function here and one more default watch.
+A signal to come (a feature, an output, a service figure) is one more function here and one more
+default watch.
 """
 
 import math
@@ -152,7 +153,8 @@ def loss(task: str, output: object, label: object) -> float | None:
     Returns
     -------
     float or None
-        binary, multiclass: 1 for a wrong class, else 0. regression: absolute error, in the label's unit.
+        binary, multiclass: 1 for a wrong class, else 0. regression: absolute error, in the label's
+        unit.
         None where the two cannot be compared.
     """
     if task != "regression":

@@ -48,7 +48,8 @@ class Turned:
 async def take_turn(connection: AsyncConnection, settings: Settings, clock: Clock) -> Turned | None:
     """Consume the next shipments, if there are any.
 
-    Everything that follows from them is written through `connection`; who commits it moves the cursor
+    Everything that follows from them is written through `connection`; who commits it moves the
+    cursor
     with it, and who does not has done nothing.
     """
     after = await cursors.lock_cursor(connection, settings.shard)
@@ -409,12 +410,14 @@ async def _verify(
                 alert,
                 application,
                 MONITOR,
-                f"remedy {remedy.id} was shown to have helped on {verdict.detail['n']} fresh labels",
+                f"remedy {remedy.id} was shown to have helped on {verdict.detail['n']} fresh "
+                f"labels",
             )
 
 
 async def _close_stale(connection: AsyncConnection, registry: Registry, settings: Settings) -> None:
-    """Resolve alerts about versions that left service, unless a remedy for them is still being tested."""
+    """Resolve alerts about versions that left service, unless a remedy for them is still being
+    tested."""
     for alert in await alert_store.read_alerts(connection, is_open=True):
         reason = alerts.left_service(alert, registry)
         if reason is None:

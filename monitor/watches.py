@@ -1,4 +1,5 @@
-"""Watches: their settings, the ones that exist without a word, and what a reference makes of them."""
+"""Watches: their settings, the ones that exist without a word, and what a reference makes of
+them."""
 
 import math
 from collections.abc import Sequence
@@ -26,17 +27,21 @@ class WatchSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     limit: Fraction | None = None
-    """Mean loss that is accepted, in the unit of the clipped loss; learned from the reference when absent."""
+    """Mean loss that is accepted, in the unit of the clipped loss; learned from the reference when
+    absent."""
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """Added to the upper limit of the reference's mean loss: harm too small to alarm about."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """With which the reference's mean loss lies below its upper limit."""
     block: Annotated[int, Field(ge=1)] | Literal["recommended"] | None = None
-    """Rows whose mean is one observation; "recommended" takes what the reference's dependence asks for."""
+    """Rows whose mean is one observation; "recommended" takes what the reference's dependence asks
+    for."""
     clip: Annotated[float, Field(gt=0)] | None = None
-    """Regression: losses above it count as it; the 99.5 % point of the reference's loss when absent."""
+    """Regression: losses above it count as it; the 99.5 % point of the reference's loss when
+    absent."""
     head_start: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """False alarms allowed at the start of each subject, beside the yearly budget: new versions are suspect."""
+    """False alarms allowed at the start of each subject, beside the yearly budget: new versions are
+    suspect."""
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Paired tests: how much worse the new version may be."""
     eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -110,12 +115,14 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
     task
         binary, multiclass or regression.
     reference : shape (n,)
-        Losses of the subject on its reference rows, in time order; none where it has no reference with labels and outputs.
+        Losses of the subject on its reference rows, in time order; none where it has no reference
+        with labels and outputs.
 
     Returns
     -------
     Resolved or None
-        None where the watch is not about such a subject: one needs a reference, another is for versions without.
+        None where the watch is not about such a subject: one needs a reference, another is for
+        versions without.
     """
     settings = WatchSettings.model_validate(watch.settings)
     losses = None if reference is None or len(reference) == 0 else np.asarray(reference, np.float64)
@@ -153,7 +160,8 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
                 "margin": settings.margin,
                 "head_start": settings.head_start,
                 "unit": "row",
-                "unit_reason": "Each row is one step: the null is about each difference given all before, so "
+                "unit_reason": "Each row is one step: the null is about each difference given "
+                "all before, so "
                 "neighbouring rows may depend on each other.",
             },
         )
@@ -166,7 +174,8 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
                 "eps": settings.eps,
                 "alpha": settings.alpha,
                 "unit": "row",
-                "unit_reason": "Each row is one step: the null is about each difference given all before.",
+                "unit_reason": "Each row is one step: the null is about each difference given "
+                "all before.",
             },
         )
     return Resolved("armed", None, common | {"delta": settings.delta, "unit": "row"})
@@ -278,7 +287,8 @@ def _block(
         block = max(1, len(losses) // MIN_BLOCKS)
         return block, (
             f"The reference's {len(losses)} rows are too few to tell which blocks are independent: "
-            f"the largest are taken of which it holds {MIN_BLOCKS}, and the promise holds as far as "
+            f"the largest are taken of which it holds {MIN_BLOCKS}, and the promise holds as far "
+            f"as "
             "its assumption does."
         )
     if block is None or block <= 1:
@@ -301,7 +311,8 @@ def promise(watch: Watch, parameters: Json, budget_per_year: float, assumption: 
     """What an alarm of this watch is worth, in words."""
     if watch.detector == "paired-promotion":
         return (
-            f"A challenger that is not better is promoted with a probability of at most {parameters['alpha']:g}, "
+            f"A challenger that is not better is promoted with a probability of at most "
+            f"{parameters['alpha']:g}, "
             f"however often one looks. Assumption: {assumption}"
         )
     if watch.detector not in GUARANTEED:
@@ -309,7 +320,8 @@ def promise(watch: Watch, parameters: Json, budget_per_year: float, assumption: 
     start = parameters.get("head_start", 0.0)
     extra = f", and {start:g} once for each new version" if start else ""
     return (
-        f"At most {budget_per_year:.3g} false alarms a year are expected of this watch (tier {watch.tier.value}){extra}. "
+        f"At most {budget_per_year:.3g} false alarms a year are expected of this watch (tier "
+        f"{watch.tier.value}){extra}. "
         f"Assumption: {assumption}"
     )
 

@@ -52,7 +52,8 @@ def pause(attempts: int, first: timedelta, uniform: float) -> timedelta:
     Parameters
     ----------
     uniform
-        In [0, 1): spreads the pause over its upper half, so that receivers are not all called at once.
+        In [0, 1): spreads the pause over its upper half, so that receivers are not all called at
+        once.
     """
     whole = min(first * 2 ** min(attempts - 1, 30), LONGEST_PAUSE)
     spread: timedelta = whole * (0.5 + uniform / 2)

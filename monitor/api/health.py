@@ -209,7 +209,8 @@ async def readyz(state: StateOf, response: Response) -> Readiness:
 
 _LAG = text("""
     SELECT count(*) FROM shipments
-     WHERE (xact_id, id) > (SELECT CAST(CAST(xact_id AS text) AS xid8), shipment_id FROM monitor_cursors WHERE shard = :shard)
+     WHERE (xact_id, id) > (SELECT CAST(CAST(xact_id AS text) AS xid8), shipment_id FROM
+     monitor_cursors WHERE shard = :shard)
 """)
 
 

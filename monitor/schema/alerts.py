@@ -36,7 +36,8 @@ class AlertRow(MonitorTable):
     state: Mapped[str]
     title: Mapped[str]
     detail: Mapped[dict[str, Any]]
-    """The alert in the order in which a person needs it: what, since when, how sure, how bad, where, done."""
+    """The alert in the order in which a person needs it: what, since when, how sure, how bad,
+    where, done."""
     opened_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     resolved_at: Mapped[datetime | None]

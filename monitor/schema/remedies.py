@@ -11,12 +11,14 @@ from monitor.schema.base import Big, MonitorTable
 
 
 class RemedyRow(MonitorTable):
-    """One decision to change a route. Decided with the alarm's transaction, carried out after it."""
+    """One decision to change a route. Decided with the alarm's transaction, carried out after
+    it."""
 
     __tablename__ = "remedies"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('observed', 'proposed', 'approved', 'decided', 'acted', 'failed', 'rejected', 'held')",
+            "state IN ('observed', 'proposed', 'approved', 'decided', 'acted', 'failed', "
+            "'rejected', 'held')",
             name="state",
         ),
     )

@@ -42,7 +42,8 @@ class DeliveryRow(MonitorTable):
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     alert_id: Mapped[int | None] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"))
     event: Mapped[str]
-    """alert.firing, alert.acknowledged, alert.resolved, remedy.acted, remedy.proposed, webhook.test."""
+    """alert.firing, alert.acknowledged, alert.resolved, remedy.acted, remedy.proposed,
+    webhook.test."""
     body: Mapped[dict[str, Any]]
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default="0")

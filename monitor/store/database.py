@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 def connect(url: str) -> AsyncEngine:
     """Make an engine for a postgresql:// address.
 
-    The time zone and the planner's use of parallel workers are left alone; JIT is off because a turn's
+    The time zone and the planner's use of parallel workers are left alone; JIT is off because a
+    turn's
     statements are short and compiling them takes longer than running them.
     """
     return create_async_engine(

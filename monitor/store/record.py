@@ -36,7 +36,8 @@ _SHIPMENTS = text("""
     SELECT xact_id::text::bigint AS xact_id, id, predictions, predicted_from, predicted_to,
            feedback, received_from, received_to
       FROM shipments
-     WHERE (xact_id, id) > (CAST(CAST(CAST(:xact_id AS bigint) AS text) AS xid8), CAST(:id AS bigint))
+     WHERE (xact_id, id) > (CAST(CAST(CAST(:xact_id AS bigint) AS text) AS xid8), CAST(:id AS
+     bigint))
        AND xact_id < pg_snapshot_xmin(pg_current_snapshot())
   ORDER BY shipments.xact_id, shipments.id
      LIMIT :limit
@@ -58,13 +59,15 @@ _ANSWERS_NAMED = text(
     _ANSWER
     + """
       JOIN unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) AS f (id, moment)
-        ON p.predicted_at >= f.moment AND p.predicted_at < f.moment + interval '1 millisecond' AND p.id = f.id
+        ON p.predicted_at >= f.moment AND p.predicted_at < f.moment + interval '1 millisecond' AND
+        p.id = f.id
      WHERE p.predicted_at BETWEEN :low AND :high
 """
 )
 
 _LABEL = """
-    SELECT s.xact_id::text::bigint AS xact_id, f.shipment, f.received_at, f.id, f.prediction_id, f.label
+    SELECT s.xact_id::text::bigint AS xact_id, f.shipment, f.received_at, f.id, f.prediction_id,
+    f.label
       FROM feedback f JOIN shipments s ON s.id = f.shipment
 """
 _LABELS_SHIPPED = text(
@@ -89,7 +92,8 @@ async def read_shipments(
     Parameters
     ----------
     rows
-        Predictions and labels that they hold together at most; a first shipment is taken whatever its size.
+        Predictions and labels that they hold together at most; a first shipment is taken whatever
+        its size.
     """
     found = await connection.execute(
         _SHIPMENTS, {"xact_id": after.xact_id, "id": after.shipment, "limit": 1000}

@@ -84,7 +84,8 @@ async def lock_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
 
 
 async def lock_due_remedy(connection: AsyncConnection, now: datetime) -> Remedy | None:
-    """The oldest remedy to be carried out now, locked; one that another process holds is passed by."""
+    """The oldest remedy to be carried out now, locked; one that another process holds is passed
+    by."""
     row = (
         await connection.execute(
             select(*RemedyRow.__table__.c)

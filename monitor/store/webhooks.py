@@ -69,7 +69,8 @@ async def lease_delivery(
 ) -> Delivery | None:
     """Take the next delivery that is due, so that no other process takes it too.
 
-    Deliveries of one webhook go out in order: a later one waits until the one before was delivered or given up.
+    Deliveries of one webhook go out in order: a later one waits until the one before was delivered
+    or given up.
     """
     earlier = aliased(DeliveryRow)
     row = (

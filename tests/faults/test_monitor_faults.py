@@ -1,4 +1,5 @@
-"""The monitor is killed at arbitrary instructions; its conclusions are those of an undisturbed run."""
+"""The monitor is killed at arbitrary instructions; its conclusions are those of an undisturbed
+run."""
 
 import asyncio
 import os
@@ -9,11 +10,12 @@ import sys
 import time
 
 import pytest
+
 from migrations.upgrade import upgrade
 from tests.support.monitoring import alarms_of, bad_release, catch_up, lay, rows_of, settings_for
 from tests.support.postgres import sqlalchemy_url
 
-KILLS = 5
+KILLS = 4
 """Times that the process is killed while it reads."""
 
 TURNS = """
@@ -42,7 +44,7 @@ def test_killed_anywhere_it_concludes_what_an_undisturbed_run_does(
     async def prepare() -> None:
         await upgrade(sqlalchemy_url(empty_database))
         for url in (database, empty_database):
-            await lay(url, bad_release(shipments=40, rows=30))
+            await lay(url, bad_release(shipments=30, rows=40))
         await catch_up(settings_for(empty_database))
 
     asyncio.run(prepare())

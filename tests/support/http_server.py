@@ -51,7 +51,7 @@ def http_server(answer: Callable[[Call], tuple[int, Any]]) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_POST = do_PUT = do_GET = handle_any
+        do_POST = do_PUT = do_GET = handle_any  # noqa: N815  # the names that http.server calls
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep the test's output clean."""

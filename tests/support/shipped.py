@@ -72,7 +72,8 @@ async def set_up_application(
     await connection.execute("INSERT INTO models (id, name) VALUES (1, 'price')")
     for number, version in enumerate(versions, 1):
         await connection.execute(
-            "INSERT INTO versions (id, model_id, version, framework, manifest, digest, size_bytes, artefact)"
+            "INSERT INTO versions (id, model_id, version, framework, manifest, digest, "
+            "size_bytes, artefact)"
             " VALUES ($1, 1, $2, 'python', '{}', $2, 1, $2)",
             number,
             version,
@@ -95,7 +96,8 @@ async def add_revision(
 ) -> int:
     """One more state of the route of application 1."""
     number: int = await connection.fetchval(
-        "INSERT INTO revisions (application_id, revision, kind, restores, policy, input_schema_id, actor, evidence)"
+        "INSERT INTO revisions (application_id, revision, kind, restores, policy, "
+        "input_schema_id, actor, evidence)"
         " SELECT 1, coalesce(max(revision), 0) + 1, $1, $2, $3, 1, 'test', $4 FROM revisions"
         " WHERE application_id = 1 RETURNING revision",
         kind,
@@ -128,7 +130,8 @@ async def ship(
     predictions, feedback = list(predictions), list(feedback)
     async with connection.transaction():
         number: int = await connection.fetchval(
-            "INSERT INTO shipments (journal_id, predictions, predicted_from, predicted_to, feedback,"
+            "INSERT INTO shipments (journal_id, predictions, predicted_from, predicted_to, "
+            "feedback,"
             " received_from, received_to) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
             JOURNAL,
             len(predictions),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,12 +14,12 @@ from monitor.settings import Mode, Tier
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 VERSIONS = {n: Version(n, "price", str(n)) for n in (1, 2, 3)}
 REGISTRY = Registry({}, VERSIONS, {})
-SINGLE = {"kind": "single", "champion": "price:1"}
-GUARDED = {"kind": "shadow", "champion": "price:2", "challengers": ["price:1"]}
-CANDIDATE = {"kind": "shadow", "champion": "price:1", "challengers": ["price:3"]}
+SINGLE: dict[str, Any] = {"kind": "single", "champion": "price:1"}
+GUARDED: dict[str, Any] = {"kind": "shadow", "champion": "price:2", "challengers": ["price:1"]}
+CANDIDATE: dict[str, Any] = {"kind": "shadow", "champion": "price:1", "challengers": ["price:3"]}
 
 
-def revision(number: int, policy: dict[str, object], restores: int | None = None) -> Revision:
+def revision(number: int, policy: dict[str, Any], restores: int | None = None) -> Revision:
     return Revision(1, number, "rollback" if restores else "change", restores, policy)
 
 
@@ -48,8 +49,8 @@ def alarm(subject: str = "2,1", *, guaranteed: bool = True) -> Alarm:
 
 def remedy(state: str, *, acted_at: datetime | None = None, number: int = 1) -> Remedy:
     return Remedy(
-        number, 1, 1, 1, "roll_back", Mode.ACT, state, None, 2, {"subject": "other"}, UUID(int=1), 0,
-        None, NOW, acted_at, None, None, None,
+        number, 1, 1, 1, "roll_back", Mode.ACT, state, None, 2, {"subject": "other"}, UUID(int=1),
+        0, None, NOW, acted_at, None, None, None,
     )  # fmt: skip
 
 

@@ -1,0 +1,171 @@
+"""The REST interface over a real database."""
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+import uvicorn
+
+from monitor.app import create_app
+from monitor.replay import ReplaySettings, replay_file, replay_record
+from tests.support.monitoring import alarms_of, bad_release, catch_up, lay, settings_for
+
+
+@pytest.fixture
+def client(database: str) -> Iterator[httpx.Client]:
+    async def prepare() -> None:
+        await lay(database, bad_release())
+        await catch_up(settings_for(database, remedy_mode="propose"))
+        connection = await asyncpg.connect(database)
+        for name, scopes in (("admin", ["admin"]), ("reader", ["read"]), ("other", ["predict"])):
+            await connection.execute(
+                "INSERT INTO keys (id, name, hash, scopes) VALUES (gen_random_uuid(), $1, $2, $3)",
+                name,
+                hashlib.sha256(f"lsm_{name}".encode()).digest(),
+                json.dumps(scopes),
+            )
+        await connection.close()
+
+    asyncio.run(prepare())
+    config = uvicorn.Config(
+        create_app(settings_for(database), with_loop=False), port=0, log_config=None, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    headers = {"Authorization": "Bearer lsm_admin"}
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, headers=headers, trust_env=False) as made:
+        yield made
+    server.should_exit = True
+    thread.join()
+
+
+def test_health_names_each_watch_with_its_state_and_evidence(client: httpx.Client) -> None:
+    health = client.get("/v1/applications/market/health").json()
+    assert health["state"] == "firing"
+    by_name = {(w["watch"], w["versions"]): w for w in health["watches"]}
+    watched = by_name["loss_difference", "price:2 against price:1"]
+    assert watched["status"] == "armed"
+    assert watched["budget_per_year"] == 0.025
+    assert by_name["loss", "price:1"]["mean"]["rows"] == 600
+
+
+def test_an_alert_tells_what_a_person_needs_in_that_order(client: httpx.Client) -> None:
+    alerts = client.get("/v1/alerts", params={"state": "open"}).json()
+    alert = next(a for a in alerts if a["kind"] == "loss_difference")
+    order = ["what", "since", "how_sure", "how_bad", "where", "done", "link"]
+    assert set(order) <= set(alert["detail"])
+    whole = client.get(f"/v1/alerts/{alert['id']}").json()
+    evidence = whole["alarms"][0]["evidence"]
+    assert evidence["statistic"] >= evidence["threshold"] == 1.0
+    assert "false alarms a year" in evidence["promise"]
+    assert evidence["trace"][-1]["statistic"] >= 1.0
+    assert evidence["after"]["low"] > evidence["parameters"]["margin"]
+    assert [e["event"] for e in whole["events"]][:2] == ["opened", "remedied"]
+
+
+def test_an_alert_is_acknowledged_once_and_resolved_once(client: httpx.Client) -> None:
+    number = client.get("/v1/alerts").json()[0]["id"]
+    assert client.post(f"/v1/alerts/{number}/acknowledge").status_code == 200
+    again = client.post(f"/v1/alerts/{number}/acknowledge")
+    assert (again.status_code, again.json()["code"]) == (409, "invalid_transition")
+    assert client.post(f"/v1/alerts/{number}/resolve").json()["state"] == "resolved"
+    assert client.post(f"/v1/alerts/{number}/resolve").status_code == 409
+    assert client.post("/v1/alerts/999999/resolve").json()["code"] == "not_found"
+
+
+def test_a_proposed_remedy_is_approved_or_rejected_once(client: httpx.Client) -> None:
+    first, second = sorted(r["id"] for r in client.get("/v1/remedies").json())[:2]
+    assert client.post(f"/v1/remedies/{first}/approve").json()["state"] == "approved"
+    assert client.post(f"/v1/remedies/{first}/reject").status_code == 409
+    body = {"reason": "not now"}
+    assert client.post(f"/v1/remedies/{second}/reject", json=body).json()["state"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "status"),
+    [
+        ("reader", "/v1/alerts", 200),
+        ("reader", "/v1/webhooks", 403),
+        ("other", "/v1/alerts", 403),
+        ("unknown", "/v1/alerts", 401),
+    ],
+)
+def test_a_key_opens_what_its_scopes_say(
+    client: httpx.Client, key: str, path: str, status: int
+) -> None:
+    answer = client.get(path, headers={"Authorization": f"Bearer lsm_{key}"})
+    assert answer.status_code == status
+
+
+def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
+    body = {
+        "application": "market",
+        "name": "mine",
+        "signal": "loss",
+        "detector": "bounded-mean",
+        "tier": "page",
+    }
+    wrong = client.post("/v1/watches", json=body | {"settings": {"limt": 0.2}})
+    assert wrong.json()["errors"][0]["path"] == "/body/settings/limt"
+    unguaranteed = {"detector": "adwin", "tier": "rollback", "remedy": "roll_back"}
+    assert client.post("/v1/watches", json=body | unguaranteed).status_code == 422
+    made = client.post("/v1/watches", json=body | {"settings": {"limit": 0.2}})
+    assert (made.status_code, made.json()["budget_per_year"]) == (201, 1 / 3)
+    assert client.post("/v1/watches", json=body).json()["code"] == "name_taken"
+    number = made.json()["id"]
+    off = client.patch(f"/v1/watches/{number}", json={"enabled": False})
+    assert off.json()["budget_per_year"] is None
+    assert client.delete(f"/v1/watches/{number}").status_code == 204
+
+
+def test_metrics_carry_each_watchs_statistic(client: httpx.Client) -> None:
+    text = client.get("/metrics").text
+    assert 'leadsman_test_statistic{application="market"' in text
+    assert "leadsman_monitor_lag_shipments 0.0" in text
+
+
+def test_a_replay_of_the_record_raises_the_alarms_of_the_live_monitor(database: str) -> None:
+    async def check() -> None:
+        await lay(database, bad_release())
+        settings = settings_for(database)
+        await catch_up(settings)
+        report = await replay_record(settings, "market")
+        live = await alarms_of(database)
+        assert sorted((a["watch"], a["observation"]) for a in report.alarms) == sorted(
+            (name, observation) for name, _, observation, *_ in live
+        )
+
+    asyncio.run(check())
+
+
+def test_a_file_is_replayed_row_by_row(tmp_path: Path) -> None:
+    lines = ["predicted_at,f,output,label"]
+    for i in range(6000):
+        wrong = i % 10 == 0 if i < 4000 else i % 3 == 0
+        lines.append(
+            f"2026-01-{1 + i // 1440:02d}T{i // 60 % 24:02d}:{i % 60:02d}:00Z,1,{int(wrong)},0"
+        )
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(lines))
+    given = ReplaySettings.model_validate(
+        {"watches": [{"name": "mine", "settings": {"limit": 0.15, "block": 10}}]}
+    )
+    report = replay_file(file, watches=given).to_json()
+    assert report["rows"] == 6000
+    first = report["alarms"][0]
+    assert 4000 < first["row"] < 4400
+    assert abs(first["onset_row"] - 4000) < 100
+    assert report["expected_false_alarms"] < 0.05
