@@ -8,6 +8,8 @@ from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
 from drift.errors import InvalidSettingError
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
+from drift.means.sampled import SampledMean
+from drift.means.signed import SignedMean, TwoSidedMean
 from drift.means.stratified import StratifiedMean
 from drift.ranks.categorical import CategoricalRanks
 from drift.ranks.numeric import NumericRanks
@@ -26,8 +28,11 @@ _GUARANTEED: dict[str, Callable[..., Detector]] = {
         PairedPromotion,
         RandomisedExcess,
         RandomisedPromotion,
+        SampledMean,
+        SignedMean,
         StratifiedMean,
         TolerantRanks,
+        TwoSidedMean,
     )
 }
 

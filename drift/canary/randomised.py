@@ -122,7 +122,7 @@ class RandomisedExcess(_RandomisedDifference):
     name = "randomised-excess"
     assumption = (
         "Each row went to the challenger with its recorded probability, and the excess risk of the "
-        "challenger at each row, given all rows before it, is at most the margin."
+        "challenger at each row, given that probability and all rows before, is at most the margin."
     )
 
     def __init__(
@@ -160,7 +160,8 @@ class RandomisedPromotion(_RandomisedDifference):
     name = "randomised-promotion"
     assumption = (
         "Each row went to the challenger with its recorded probability; if the excess risk of the "
-        "challenger at each row is at least eps, it is promoted with probability at most alpha."
+        "challenger at each row, given that probability and all rows before, is at least eps, "
+        "it is promoted with probability at most alpha."
     )
 
     def __init__(self, eps: float, alpha: float = 0.05, *, floor: float, tiers: int = 1) -> None:

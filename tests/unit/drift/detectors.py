@@ -11,6 +11,8 @@ from drift.canary.paired import PairedExcess, PairedPromotion
 from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
+from drift.means.sampled import SampledMean
+from drift.means.signed import SignedMean, TwoSidedMean
 from drift.means.stratified import StratifiedMean
 from drift.ranks.categorical import CategoricalRanks
 from drift.ranks.numeric import NumericRanks
@@ -55,6 +57,14 @@ def aged_errors(rng: np.random.Generator, n: int, rate: float) -> Values:
     return np.column_stack([errors(rng, n, rate), rng.integers(0, 3, n).astype(np.float64)])
 
 
+def some_labelled(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Loss, whether labelled, with which probability, and a forecast."""
+    probability = rng.uniform(0.05, 1.0, n)
+    labelled = (rng.random(n) < probability).astype(np.float64)
+    loss = np.where(labelled == 1.0, errors(rng, n, rate), np.nan)
+    return np.column_stack([loss, labelled, probability, rng.uniform(0.0, 0.5, n)])
+
+
 def codes(rng: np.random.Generator, n: int, rate: float) -> Values:
     """Codes of three categories, the last of which has this share."""
     return np.where(rng.random(n) < rate, 2, rng.integers(0, 2, n)).astype(np.float64)
@@ -74,6 +84,9 @@ CASES = (
         tiers=3,
     ),
     Case("rare errors", lambda: BoundedMean(1e-4), errors),
+    Case("signed", lambda: SignedMean(0.05, lower=-2.0, upper=1.0), differences),
+    Case("two-sided", lambda: TwoSidedMean(-0.05, 0.02, tiers=2), differences, tiers=2),
+    Case("sampled", lambda: SampledMean(0.1, floor=0.05), some_labelled),
     Case("stratified", lambda: StratifiedMean([0.1, 0.3, 0.02]), aged_errors),
     Case("growing pool", lambda: GrowingPool(0.1, seed=7), errors),
     Case(

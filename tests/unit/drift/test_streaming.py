@@ -106,6 +106,9 @@ SETTINGS: dict[str, dict[str, object]] = {
     "numeric-ranks": {"edges": [-1.0, 0.0, 1.0]},
     "categorical-ranks": {"shares": [0.5, 0.4, 0.1]},
     "tolerant-ranks": {"quantiles": [0.0, 1.0, 2.0], "limits": [0.6, 0.6, 0.6, 0.6]},
+    "signed-mean": {"limit": 0.0},
+    "two-sided-mean": {"least": -0.02, "most": 0.02},
+    "sampled-mean": {"limit": 0.1, "floor": 0.02},
     "stratified-mean": {"limits": [0.1, 0.3]},
     "randomised-promotion": {"eps": 0.02, "floor": 0.05},
 }
