@@ -55,6 +55,13 @@ class Service:
         host = "http://127.0.0.1"
         return Connection(f"{host}:{self.port}", f"{host}:{self.monitor_port}", key)
 
+    @property
+    def pid(self) -> int:
+        """Process of `leadsman up`; every part is a descendant of it."""
+        if self._process is None:
+            raise CommandError("the service was not started")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it is ready.
 
