@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from serving import metrics
 from serving.api import (
     applications,
+    feedback,
     health,
     keys,
     models,
@@ -24,11 +25,13 @@ from serving.api import (
     predictions,
     problems,
     routes,
+    trace,
 )
 from serving.api.context import Replayed, Services
 from serving.api.fast_predictions import FastPredictions
 from serving.api.limits import BodyLimit
 from serving.artefacts import ArtefactStore
+from serving.feedback import FeedbackDesk
 from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import KeyRing, ensure_admin
@@ -46,6 +49,8 @@ ROUTERS = (
     routes.router,
     models.router,
     predictions.router,
+    trace.router,
+    feedback.router,
     keys.router,
     health.router,
 )
@@ -88,6 +93,7 @@ def _services(settings: Settings) -> Services:
         inference=inference,
         journal=journal,
         shipping=Shipping(journal, settings.asyncpg_url),
+        feedback=FeedbackDesk(journal, engine),
         replicas=replicas,
         rollout=Rollout(engine, versions, replicas, inference),
     )

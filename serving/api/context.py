@@ -18,6 +18,7 @@ from serving.store import idempotency
 from serving.store.models import Versions
 
 if TYPE_CHECKING:
+    from serving.feedback import FeedbackDesk
     from serving.inference import Inference
     from serving.journal import Journal
     from serving.replicas import Replicas
@@ -44,6 +45,7 @@ class Services:
     inference: "Inference"
     journal: "Journal"
     shipping: "Shipping"
+    feedback: "FeedbackDesk"
     replicas: "Replicas"
     rollout: "Rollout"
 
