@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
 
     admin_key: SecretStr | None = None
-    """A key with scope admin that is known from the start: `lsm_` and 43 characters of base64url."""
+    """A key with scope admin, known from the start: `lsm_` and 43 characters of base64url."""
 
     database_connections: int = Field(default=8, ge=2)
     """Connections to Postgres of the registry; the record takes its own."""

@@ -1,0 +1,319 @@
+"""The admin API over a real process, a real Postgres and real replicas."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.serving import ServingProcess, artefact, reference, register, single
+
+APPLICATION = {
+    "name": "fraud",
+    "task": "binary",
+    "default_output": 0,
+    "latency_objective_ms": 5000,
+}
+JSON = {"Content-Type": "application/json"}
+ROUTE = "/v1/applications/fraud/route"
+ROLLBACK = "/v1/applications/fraud/rollback"
+PREDICT = "/v1/applications/fraud/predictions"
+
+
+@pytest.fixture
+def serving(database: str, tmp_path: Path) -> Iterator[ServingProcess]:
+    process = ServingProcess(database, tmp_path, SERVING_DEPLOY_TIMEOUT="30")
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+        process.client.close()
+
+
+@pytest.fixture
+def client(serving: ServingProcess) -> httpx.Client:
+    """A client of a process with an application and two versions that contradict each other."""
+    client = serving.client
+    assert client.post("/v1/applications", json=APPLICATION).status_code == 201
+    for version, inverted in (("1", False), ("2", True)):
+        made = register(
+            client, version, artefact(inverted=inverted), reference=reference(inverted=inverted)
+        )
+        assert made.status_code == 201, made.text
+    return client
+
+
+def predict(client: httpx.Client) -> dict[str, Any]:
+    answer = client.post(PREDICT, json={"input": [2.0, 0.0, 0.0]})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def code(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    return str(body["code"])
+
+
+def test_versions_are_deployed_rolled_back_and_restored(
+    serving: ServingProcess, client: httpx.Client
+) -> None:
+    assert code(client.get(ROUTE)) == "route_not_found"
+    first = client.put(ROUTE, json={**single("m:1"), "reason": "the first"})
+    assert first.status_code == 200, first.text
+    assert (first.json()["revision"], first.json()["reason"]) == (1, "the first")
+    # The schema was inferred from the reference rows of the first version.
+    assert client.get("/v1/applications/fraud").json()["features"] == ["a", "b", "c"]
+    assert predict(client)["output"] == 1
+    assert client.put(ROUTE, json=single("m:2")).json()["revision"] == 2
+    assert predict(client)["output"] == 0
+
+    # An artefact that cannot be loaded leaves the route, and says why in its own words.
+    assert register(client, "3", b"no joblib").status_code == 201
+    failed = client.put(ROUTE, json=single("m:3"))
+    assert code(failed) == "version_failed_to_start"
+    assert "Traceback" in failed.json()["detail"]
+    assert client.get(ROUTE).json()["revision"] == 2
+    assert predict(client)["version"] == "2"
+
+    # What the route and its last good revision need cannot be deleted; the rest can.
+    for needed in ("1", "2"):
+        assert code(client.delete(f"/v1/models/m/versions/{needed}")) == "version_in_use"
+    assert client.delete("/v1/models/m/versions/3").status_code == 204
+    assert code(client.put(ROUTE, json=single("m:3"))) == "version_not_found"
+
+    # After a crash the newest revision answers, and the last good one is warm again.
+    serving.kill()
+    serving.start()
+    assert predict(client)["version"] == "2"
+    deadline = time.monotonic() + 30
+    while 'replica_ready{version="m:1"} 1.0' not in client.get("/metrics").text:
+        assert time.monotonic() < deadline, client.get("/metrics").text
+        time.sleep(0.1)
+    back = client.post(ROLLBACK, json={"reason": "worse", "evidence": {"e": 20}})
+    assert back.status_code == 200, back.text
+    assert (back.json()["kind"], back.json()["restores"]) == ("rollback", 1)
+    assert back.json()["evidence"] == {"e": 20}
+    assert predict(client)["version"] == "1"
+    assert code(client.post(ROLLBACK)) == "nothing_to_roll_back_to"
+    history = client.get("/v1/applications/fraud/revisions").json()["revisions"]
+    assert [one["revision"] for one in history] == [3, 2, 1]
+
+
+def test_a_rollback_under_load_is_fast_and_defaults_nothing(client: httpx.Client) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    client.put(ROUTE, json=single("m:2"))
+    predict(client)
+    answers: list[dict[str, Any]] = []
+    done = Event()
+
+    def load() -> None:
+        with httpx.Client(base_url=client.base_url, headers=client.headers) as mine:
+            while not done.is_set():
+                answers.append(predict(mine))
+
+    callers = [Thread(target=load) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    time.sleep(0.3)
+    started = time.perf_counter()
+    back = client.post(ROLLBACK)
+    seconds = time.perf_counter() - started
+    time.sleep(0.3)
+    done.set()
+    for caller in callers:
+        caller.join()
+    assert back.status_code == 200
+    # Measured at about 30 ms; the rest is for a machine that does other things meanwhile.
+    assert seconds < 1.0
+    assert not any(one["default"] for one in answers)
+    assert {one["version"] for one in answers} == {"1", "2"}
+    assert predict(client)["version"] == "1"
+
+
+def test_a_change_sent_again_is_answered_as_before_and_made_once(client: httpx.Client) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    headers = {"Idempotency-Key": "one"}
+    first = client.put(ROUTE, json=single("m:2"), headers=headers)
+    again = client.put(ROUTE, json=single("m:2"), headers=headers)
+    assert first.json() == again.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    assert client.get(ROUTE).json()["revision"] == 2
+    other = client.put(ROUTE, json=single("m:1"), headers=headers)
+    assert (other.status_code, code(other)) == (409, "idempotency_key_reused")
+
+    # Uploads too, although each has another multipart boundary.
+    for status in (201, 201):
+        sent = client.post(
+            "/v1/models/m/versions",
+            data={"manifest": '{"version": "9", "framework": "sklearn"}'},
+            files={"artefact": ("m.joblib", b"bytes")},
+            headers={"Idempotency-Key": "upload"},
+        )
+        assert sent.status_code == status, sent.text
+    assert register(client, "9", b"bytes").status_code == 200
+    assert code(register(client, "9", b"other")) == "version_exists"
+
+
+def test_changes_at_once_get_numbers_of_their_own(client: httpx.Client) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    answers: list[httpx.Response] = []
+
+    def change(version: str) -> None:
+        with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60) as mine:
+            answers.append(mine.put(ROUTE, json=single(version)))
+
+    threads = [Thread(target=change, args=(f"m:{1 + place % 2}",)) for place in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.json()["revision"] for one in answers) == [2, 3, 4, 5, 6, 7]
+    moved = client.put(ROUTE, json={**single("m:1"), "expected_revision": 3})
+    assert (moved.status_code, code(moved)) == (409, "revision_moved")
+
+
+def test_a_schema_change_is_a_revision_and_a_rollback_returns_to_the_form_before(
+    client: httpx.Client,
+) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    narrow = {"type": "object", "properties": {"a": {"type": "number"}}}
+    refused = client.patch("/v1/applications/fraud", json={"input_schema": narrow})
+    assert code(refused) == "probe_failed"
+    assert client.get(ROUTE).json()["revision"] == 1
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": ["number", "null"]} for name in ("a", "b", "c")},
+    }
+    changed = client.patch(
+        "/v1/applications/fraud", json={"input_schema": schema, "latency_objective_ms": 4000}
+    )
+    assert changed.status_code == 200, changed.text
+    assert changed.json()["input_schema"] == schema
+    assert changed.json()["latency_objective_ms"] == 4000
+    assert client.get(ROUTE).json()["revision"] == 2
+    back = client.post(ROLLBACK, json={"to_revision": 1})
+    assert back.status_code == 200, back.text
+    assert client.get("/v1/applications/fraud").json()["input_schema"] != schema
+
+
+def test_a_key_may_do_what_its_scopes_say(serving: ServingProcess, client: httpx.Client) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    made = client.post("/v1/keys", json={"name": "caller", "scopes": ["predict"]})
+    assert made.status_code == 201
+    assert made.json()["key"] not in client.get("/v1/keys").text
+    with serving.with_key(made.json()["key"]) as caller:
+        assert predict(caller)["output"] == 1
+        denied = caller.get(ROUTE)
+        assert (denied.status_code, code(denied)) == (403, "scope_missing")
+        assert code(caller.put(ROUTE, json=single("m:2"))) == "scope_missing"
+        assert client.delete(f"/v1/keys/{made.json()['id']}").status_code == 204
+        gone = caller.post(PREDICT, json={"input": [1.0, 0.0, 0.0]})
+    assert (gone.status_code, code(gone)) == (401, "unauthenticated")
+    own = next(key for key in client.get("/v1/keys").json()["keys"] if key["name"] == "operator")
+    assert code(client.delete(f"/v1/keys/{own['id']}")) == "last_admin_key"
+
+
+def test_a_deleted_application_answers_nothing_and_keeps_its_name(client: httpx.Client) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    assert client.delete("/v1/applications/fraud").status_code == 204
+    answer = client.post(PREDICT, json={"input": [1.0, 0.0, 0.0]})
+    assert code(answer) == "application_not_found"
+    assert code(client.post("/v1/applications", json=APPLICATION)) == "application_exists"
+    assert client.delete("/v1/models/m/versions/1").status_code == 204
+
+
+def test_what_no_route_takes_is_a_problem(client: httpx.Client) -> None:
+    assert code(client.get("/nothing")) == "path_not_found"
+    assert code(client.delete("/livez")) == "method_not_allowed"
+    for text in (b"{", b'{"name": "x", "task": "binary"', b"[" * 100_000, b"\xff\xfe"):
+        broken = client.post("/v1/applications", content=text, headers=JSON)
+        assert code(broken) == "malformed_body"
+    wrong = client.post("/v1/applications", json={"name": "x", "task": "guess", "more": 1})
+    assert code(wrong) == "invalid_request"
+    assert {one["path"] for one in wrong.json()["errors"]} == {"/task", "/more"}
+    assert code(client.get("/v1/applications/fraud/revisions?limit=x")) == "invalid_request"
+    large = client.post("/v1/applications", content=b"x" * (9 * 1024 * 1024))
+    assert (large.status_code, code(large)) == (413, "body_too_large")
+    policy = client.put(ROUTE, json={"policy": {"kind": "single"}})
+    assert (code(policy), policy.json()["errors"][0]["path"]) == (
+        "invalid_policy",
+        "/policy/champion",
+    )
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["name", "task", "input_schema", "default_output", "latency_objective_ms", "context_keys",
+     "durability", "policy", "reason", "evidence", "expected_revision", "to_revision", "rows",
+     "labels", "outputs", "scopes", "version", "framework", "uri", "input", "inputs", "context"]
+)  # fmt: skip
+TARGETS = st.sampled_from(
+    [
+        ("POST", "/v1/applications"),
+        ("PATCH", "/v1/applications/fraud"),
+        ("PUT", ROUTE),
+        ("POST", ROLLBACK),
+        ("POST", PREDICT),
+        ("POST", "/v1/keys"),
+        ("POST", "/v1/models/m/versions"),
+        ("PUT", "/v1/models/m/versions/1/reference"),
+    ]
+)
+BODIES = VALUES | st.dictionaries(FIELDS, VALUES, max_size=5)
+
+
+def test_no_body_is_answered_with_an_error_of_ours(
+    serving: ServingProcess, client: httpx.Client
+) -> None:
+    client.put(ROUTE, json=single("m:1"))
+
+    @settings(
+        max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    )
+    @given(TARGETS, BODIES, st.sampled_from([None, "again", "other"]))
+    def send(target: tuple[str, str], body: Any, again: str | None) -> None:
+        method, path = target
+        headers = {} if again is None else {"Idempotency-Key": again}
+        answer = client.request(method, path, json=body, headers=headers)
+        assert answer.status_code < 500, f"{method} {path} {body!r}: {answer.text}"
+        if answer.status_code >= 400:
+            code(answer)
+
+    send()
+    assert "request_failed" not in serving.log()
+    assert predict(client)["application"] == "fraud"
+
+
+UNSTORABLE = [
+    b'{"name": "\\u0000", "task": "binary"}',
+    b'{"name": "x", "task": "binary", "default_output": "\\ud800"}',
+    b'{"name": "x", "task": "binary", "default_output": NaN}',
+    b'{"name": "x", "task": "regression", "default_output": 1e999}',
+    b'{"name": "x", "task": "binary", "latency_objective_ms": ' + b"1" * 4000 + b"}",
+    b'{"name": "x", "task": "binary", "latency_objective_ms": ' + b"1" * 5000 + b"}",
+    b"",
+]
+
+
+def test_what_postgres_or_the_parser_cannot_take_is_refused(serving: ServingProcess) -> None:
+    for text in UNSTORABLE:
+        answer = serving.client.post("/v1/applications", content=text, headers=JSON)
+        assert answer.status_code in (400, 422), f"{text[:80]!r}: {answer.text}"
+        code(answer)
