@@ -13,6 +13,9 @@ from drift.two_sample.cells import present_counts
 _EXACT_SIZE = 500
 """Largest window for which the exact null distribution is counted out."""
 
+_LIMIT_SIZE = 10_000
+"""Size from which Kolmogorov's limit serves: within 2 % of the p-values that matter."""
+
 
 def ks_test(reference: Values, current: Values) -> Comparison:
     """Test H0: both windows are drawn from the same continuous distribution.
@@ -89,16 +92,24 @@ def ks_test_counts(reference: NumericSketch, current: NumericSketch) -> Comparis
     # Inside a bin either distribution may do all its rise before the other begins.
     before_first, before_second = lower - first / n, upper - second / m
     inside = np.maximum(upper - before_first, lower - before_second)
-    pvalue = float(stats.kstwo.sf(gap, max(1, round(n * m / (n + m)))))
     return Comparison(
         "kolmogorov-smirnov",
         gap,
         NO_UNIT,
-        pvalue,
+        _upper_tail(gap, n * m / (n + m)),
         n,
         m,
         bounds=(gap, min(1.0, max(gap, float(inside.max())))),
     )
+
+
+def _upper_tail(gap: float, size: float) -> float:
+    """Chance of at least this gap between a distribution and `size` values from it."""
+    if size > _LIMIT_SIZE:
+        # The limit is reached from below, so it errs to the safe side; the finite form would take
+        # longer than the counting of the windows.
+        return float(stats.kstwobign.sf(gap * math.sqrt(size)))
+    return float(stats.kstwo.sf(gap, max(1, round(size))))
 
 
 def ks_critical_value(alpha: float, size: int) -> float:

@@ -8,7 +8,7 @@ from drift.base import checked_count
 from drift.two_sample.base import MIN_SIZE, Rows
 
 MAX_ROWS = 1_000
-"""Most rows taken from a window by default; every pair of rows is compared, 2,000 x 2,000 in all."""
+"""Most rows taken from a window by default; every pair of rows is compared."""
 
 PERMUTATIONS = 199
 """Splits compared with; the smallest p-value is 1 / (PERMUTATIONS + 1)."""
