@@ -25,12 +25,13 @@ import scipy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from suite import dependence, features, hazards, means, releases
+from suite import dependence, features, hazards, labels, means, releases
 from suite.scenario import CONFIDENCE, SEED, Count, Scenario, Verdict, generator, verdict
 
 SCENARIOS: tuple[Scenario, ...] = (
     *means.SCENARIOS,
     *dependence.SCENARIOS,
+    *labels.SCENARIOS,
     *releases.SCENARIOS,
     *features.SCENARIOS,
     *hazards.SCENARIOS,
