@@ -14,6 +14,7 @@ from drift.means.stratified import StratifiedMean
 from drift.ranks.categorical import CategoricalRanks
 from drift.ranks.numeric import NumericRanks
 from drift.ranks.tolerant import TolerantRanks
+from drift.streaming.confirm import ConfirmGate
 from drift.streaming.river_adapter import NAMES as RIVER_NAMES
 from drift.streaming.river_adapter import Streaming
 
@@ -22,6 +23,7 @@ _GUARANTEED: dict[str, Callable[..., Detector]] = {
     for detector in (
         BoundedMean,
         CategoricalRanks,
+        ConfirmGate,
         GrowingPool,
         NumericRanks,
         PairedExcess,

@@ -27,6 +27,7 @@ from drift.means.stratified import StratifiedMean, age_edges, strata_of, stratum
 from drift.means.units import Units
 from drift.ranks.categorical import CategoricalRanks
 from drift.ranks.numeric import NumericRanks
+from drift.streaming.confirm import ConfirmGate
 from drift.streams import Streams
 from tests.statistical.rates import CHANCE, alarmed, most_alarmed
 
@@ -306,3 +307,16 @@ def test_a_fall_of_f1_is_found_and_its_limit_respected() -> None:
                 false += bool(update.alarms)
     assert false <= most_alarmed(streams, rows * 1e-5)
     assert np.median(delays) <= 1_000.0
+
+
+def test_a_gate_confirms_no_more_than_was_granted() -> None:
+    streams, rows, grant = 60, 4_000, 5e-5
+    found = alarmed(
+        lambda _: ConfirmGate(0.1, trigger="eddm", alpha=0.02, patience=200),
+        errors(0.1),
+        streams=streams,
+        rows=rows,
+        grant=grant,
+        seed=18,
+    )
+    assert found <= most_alarmed(streams, rows * grant)
