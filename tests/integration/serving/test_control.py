@@ -139,6 +139,18 @@ def test_a_rollback_under_load_is_fast_and_defaults_nothing(client: httpx.Client
     assert predict(client)["version"] == "1"
 
 
+def test_a_label_joins_its_prediction_at_once(client: httpx.Client) -> None:
+    client.put(ROUTE, json=single("m:1"))
+    made = predict(client)
+    report = {"prediction_id": made["id"], "label": 0}
+    first = client.post("/v1/feedback", json=report)
+    assert (first.status_code, first.json()["accepted"]) == (202, 1)
+    assert client.post("/v1/feedback", json=report).json()["duplicates"] == 1
+    seen = client.get(f"/v1/predictions/{made['id']}").json()
+    assert (seen["output"], seen["version"]) == (1, "1")
+    assert [one["label"] for one in seen["feedback"]] == [0]
+
+
 def test_a_change_sent_again_is_answered_as_before_and_made_once(client: httpx.Client) -> None:
     client.put(ROUTE, json=single("m:1"))
     headers = {"Idempotency-Key": "one"}
@@ -262,7 +274,8 @@ VALUES = st.recursive(
 FIELDS = st.sampled_from(
     ["name", "task", "input_schema", "default_output", "latency_objective_ms", "context_keys",
      "durability", "policy", "reason", "evidence", "expected_revision", "to_revision", "rows",
-     "labels", "outputs", "scopes", "version", "framework", "uri", "input", "inputs", "context"]
+     "labels", "outputs", "scopes", "feedback", "prediction_id", "label", "observed_at",
+     "version", "framework", "uri", "input", "inputs", "context"]
 )  # fmt: skip
 TARGETS = st.sampled_from(
     [
@@ -271,6 +284,7 @@ TARGETS = st.sampled_from(
         ("PUT", ROUTE),
         ("POST", ROLLBACK),
         ("POST", PREDICT),
+        ("POST", "/v1/feedback"),
         ("POST", "/v1/keys"),
         ("POST", "/v1/models/m/versions"),
         ("PUT", "/v1/models/m/versions/1/reference"),
