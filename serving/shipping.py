@@ -98,6 +98,7 @@ class Shipping:
 
     async def drain(self, seconds: float) -> bool:
         """Wait until nothing is left to ship; False if time ran out first. `run` does the work."""
+        self._journal.flush()
         deadline = time.monotonic() + seconds
         while self._journal.backlog.rows:
             if time.monotonic() > deadline:

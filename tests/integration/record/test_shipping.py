@@ -37,13 +37,15 @@ def _append(journal: Journal, record: PredictionRecord | FeedbackRecord) -> None
 
 def _canonical(record: PredictionRecord) -> tuple[object, ...]:
     """A row as a value: jsonb keeps the meaning of a context, not its text."""
-    context = None if record.context is None else json.dumps(json.loads(record.context), sort_keys=True)
+    context = (
+        None if record.context is None else json.dumps(json.loads(record.context), sort_keys=True)
+    )
     return (repr(replace(record, context=None)), context)
 
 
 @given(st.lists(st.lists(prediction_rows() | feedback_rows(), min_size=1, max_size=5), max_size=5))
 @settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_is_journaled_is_what_arrives(
     tmp_path_factory: pytest.TempPathFactory,
