@@ -72,7 +72,7 @@ def test_an_unknown_rate_costs_little_after_a_clean_start(rate: float, optimum: 
         first_alarms(
             lambda seed: GrowingPool(0.1, seed=seed),
             draw,
-            streams=300,
+            streams=200,
             grant=1e-5,
             after=clean,
             seed=1,

@@ -137,7 +137,7 @@ SCENARIOS: list[tuple[str, Callable[[int], Detector], Draw, float]] = [
 def test_false_alarms_stay_within_what_was_granted(
     build: Callable[[int], Detector], draw: Draw, head_start: float
 ) -> None:
-    streams, rows = 300, 5_000
+    streams, rows = 200, 5_000
     allowed = head_start + rows / RUN
     found = alarmed(build, draw, streams=streams, rows=rows, grant=1.0 / RUN, seed=20261101)
     assert found <= most_alarmed(streams, allowed), f"{found} of {streams}, {allowed} allowed each"

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -65,8 +65,9 @@ def test_a_loop_over_the_rows_gives_the_same_floats_and_alarms(case: Case) -> No
     assert alarms == list(whole.alarms)
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=seeds, n=st.integers(1, 9_000), scale=st.sampled_from([1e-6, 1e-3, 0.3]))
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, n=st.integers(1, 1_000), scale=st.sampled_from([1e-6, 1e-3, 0.3]))
+@example(seed=1, n=9_000, scale=1e-3)
 def test_a_batch_equals_the_recursion_as_it_is_written(seed: int, n: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     factors = np.exp(rng.normal(-0.02, 0.3, (3, n)))
@@ -77,7 +78,7 @@ def test_a_batch_equals_the_recursion_as_it_is_written(seed: int, n: int, scale:
 
     wealth = np.array([[0.0] * 3, [0.1] * 3])
     height, began = np.zeros(3), np.zeros(3, dtype=int)
-    alarms = []
+    alarms, expected = [], np.empty((n, 2))
     for step in range(n):
         wealth = factors[:, step] * (wealth + grants[step][:, None])
         height = height + np.log(factors[:, step])
@@ -86,10 +87,11 @@ def test_a_batch_equals_the_recursion_as_it_is_written(seed: int, n: int, scale:
         leading = wealth.argmax(axis=1)
         for tier in range(2):
             statistic = wealth[tier].mean()
-            assert_allclose(update.statistic[step, tier], statistic, rtol=1e-9)
+            expected[step, tier] = statistic
             if statistic >= 1.0:
                 alarms.append((step, tier, max(step - began[leading[tier]], 0)))
                 wealth[tier] = 0.0
+    assert_allclose(update.statistic, expected, rtol=1e-9)
     assert [(a.step, a.tier, a.onset) for a in update.alarms] == alarms
 
 
