@@ -1,8 +1,8 @@
 """The whole path of a prediction against a bare echo and a hand-written handler, in turns.
 
-Run ``python benchmarks/serving.py [--json FILE]``. Ours runs with everything on: HTTP, checks of key
-and input, replica process, journal, shipping into Postgres, monitor. The hand-written handler is
-FastAPI with the same scikit-learn model inline and records nothing. The load comes from
+Run ``python benchmarks/serving.py [--json FILE]``. Ours runs with everything on: HTTP, checks of
+key and input, replica process, journal, shipping into Postgres, monitor. The hand-written handler
+is FastAPI with the same scikit-learn model inline and records nothing. The load comes from
 `benchmarks/load.py`, on the same machine and its cores: figures compare, they do not impress.
 """
 

@@ -13,11 +13,11 @@ from leadsman.commands import (
     parts,
     predictions,
     remedies,
-    replay,
     rollback,
     status,
     up,
 )
+from leadsman.commands import replay as replay_command
 from leadsman.errors import CommandError
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ app.command("status")(status.status)
 app.command("predict")(predictions.predict)
 app.command("feedback")(predictions.feedback)
 app.command("alerts")(alerts.alerts)
-app.command("replay")(replay.replay)
+app.command("replay")(replay_command.replay)
 app.command("migrate")(parts.migrate)
 app.command("serve")(parts.serve)
 app.command("monitor")(parts.monitor)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,13 +64,13 @@ _UNREAD = """
      WHERE NOT EXISTS (SELECT FROM monitor_cursors c
                         WHERE (c.xact_id, c.shipment_id) >= (s.xact_id::text::bigint, s.id))
 """
-_RECENT = """
-    SELECT p.input, f.label FROM predictions p
-      JOIN applications a ON a.id = p.application_id
-      JOIN LATERAL (SELECT label FROM feedback
-                     WHERE prediction_id = p.id ORDER BY received_at DESC LIMIT 1) f ON true
-     WHERE a.name = $1 AND p.flags & 4 = 0
-  ORDER BY p.predicted_at DESC, p.id DESC LIMIT $2
+_NEWEST_LABELS = """
+    SELECT prediction_id, label FROM feedback ORDER BY received_at DESC, id DESC LIMIT $1
+"""
+_INPUTS_SINCE = """
+    SELECT p.id, p.input FROM predictions p JOIN applications a ON a.id = p.application_id
+     WHERE a.name = $1 AND p.flags & 4 = 0 AND p.predicted_at >= $2
+  ORDER BY p.predicted_at, p.id
 """
 
 T = TypeVar("T")
@@ -154,11 +154,17 @@ class Record:
 
     async def recent(self, rows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Read the newest labelled rows in time order: what a trainer trains on."""
-        found = await self._connection.fetch(_RECENT, self._application, rows)
-        found.reverse()
-        inputs = np.frombuffer(b"".join(row["input"] for row in found), "<f8")
-        labels = [int(json.loads(row["label"])) for row in found]
-        return inputs.reshape(-1, len(FEATURES)).copy(), np.array(labels, np.int64)
+        newest = await self._connection.fetch(_NEWEST_LABELS, rows)
+        labels = {row["prediction_id"]: int(json.loads(row["label"])) for row in newest}
+        if not labels:
+            return np.empty((0, len(FEATURES))), np.empty(0, np.int64)
+        # The first 48 bits of an id are the millisecond of its prediction.
+        first = datetime.fromtimestamp(min(one.int >> 80 for one in labels) / 1000, UTC)
+        found = await self._connection.fetch(_INPUTS_SINCE, self._application, first)
+        known = [row for row in found if row["id"] in labels]
+        inputs = np.frombuffer(b"".join(row["input"] for row in known), "<f8")
+        answers = np.array([labels[row["id"]] for row in known], np.int64)
+        return inputs.reshape(-1, len(FEATURES)).copy(), answers
 
     async def _read(self, query: str) -> list[Json]:
         rows = await self._connection.fetch(query, self._application)

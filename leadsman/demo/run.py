@@ -80,7 +80,7 @@ def run(wishes: Wishes) -> None:
         told = _play(market, service, wishes, began)
         if wishes.report is not None:
             wishes.report.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-        out.print(summary(told))
+        out.print(summary(told), soft_wrap=False)
         if not wishes.leave:
             _stay(service)
     finally:
@@ -94,13 +94,18 @@ def settings(speed: float) -> Mapping[str, str]:
     The budgets are stated for a year of the market, and the record's clock is the wall clock. So
     they are handed over for that much shorter a year; the promise to the owner stays the same.
     """
-    faster = speed * SECONDS_A_YEAR / ROWS_A_YEAR
-    budgets = {f"MONITOR_BUDGET_{tier.upper()}": str(b * faster) for tier, b in BUDGETS.items()}
+    times = faster(speed)
+    budgets = {f"MONITOR_BUDGET_{tier.upper()}": str(b * times) for tier, b in BUDGETS.items()}
     return budgets | {
         "MONITOR_REMEDY_MODE": "act",
         "MONITOR_REMEDY_COOL_DOWN": f"PT{max(COOL_DOWN_ROWS / speed, 0.001):.3f}S",
         "MONITOR_POLL_INTERVAL": "PT0.5S",
     }
+
+
+def faster(speed: float) -> float:
+    """Years of the market in one year of the record's clock."""
+    return speed * SECONDS_A_YEAR / ROWS_A_YEAR
 
 
 def _play(market: Market, service: Service, wishes: Wishes, began: float) -> Json:
@@ -149,6 +154,7 @@ def _play(market: Market, service: Service, wishes: Wishes, began: float) -> Jso
         first=first,
         wall_seconds=time.monotonic() - began,
         budgets=_budgets(traffic, wishes.speed),
+        faster=faster(wishes.speed),
     )
 
 

@@ -28,7 +28,7 @@ def _bad_release(act: Json) -> list[str]:
         *lines,
         f"  alarm at row {act['alarm_row']} after {act['labels_to_alarm']} labels "
         f"({act['rows_to_alarm']} rows), by {alarm['watch']}, unit {alarm['unit']}",
-        f"  promise: {alarm['promise']}",
+        f"  promise: {_promise(alarm)}",
         f"  remedy: {_remedy(act['remedy'])}; last answer by v2 "
         f"{_figure(act['decision_to_last_bad_answer_ms'])} ms after the decision",
         f"  error before {_figure(act['error_before'])}, during {_figure(act['error_during'])} "
@@ -46,7 +46,7 @@ def _changed_world(act: Json) -> list[str]:
         f"  alarm at row {act['alarm_row']} after {act['labels_to_alarm']} labels, by "
         f"{alarm['watch']}, unit {alarm['unit']}; onset estimated at row "
         f"{alarm['onset_row_estimated']}",
-        f"  promise: {alarm['promise']}",
+        f"  promise: {_promise(alarm)}",
     ]
     for attempt, same in zip(act["attempts"], act["same_rows"], strict=True):
         evidence = attempt["evidence"]
@@ -79,6 +79,13 @@ def _record(told: Json) -> list[str]:
         budgets["note"],
         f"{told['wall_seconds']:g} s in all",
     ]
+
+
+def _promise(alarm: Json) -> str:
+    return (
+        f"at most {_figure(alarm['budget_a_market_year'])} false alarms a year of the market, and "
+        f"{_figure(alarm['head_start'])} once a version, if: {alarm['assumption']}"
+    )
 
 
 def _remedy(remedy: Json | None) -> str:

@@ -1,0 +1,112 @@
+"""`leadsman up` as a person runs it."""
+
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.service import (
+    command,
+    environment,
+    free_ports,
+    running_up,
+    wait_until,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5.0).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_it_starts_recovers_refuses_a_second_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    data_dir = tmp_path / "a folder with spaces"
+    with running_up(data_dir) as up:
+        where = up.connection
+        assert _ready(where.serving_url)
+        assert _ready(where.monitor_url)
+        assert stat.S_IMODE((data_dir / "admin_key").stat().st_mode) == 0o600
+        assert stat.S_IMODE((data_dir / "database_url").stat().st_mode) == 0o600
+
+        ports = [str(port) for port in free_ports(2)]
+        again = subprocess.run(
+            command(
+                "up", "--data-dir", str(data_dir), "--port", ports[0], "--monitor-port", ports[1]
+            ),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert again.returncode == 1
+        assert again.stdout == ""
+        assert len(again.stderr.splitlines()) == 1
+        assert f"process {up.process.pid}" in again.stderr
+
+        for words in (("-m", "serving"), ("-m", "monitor"), ("postgres", "-D")):
+            victim = up.child(*words)
+            victim.kill()
+            wait_until(lambda victim=victim: not victim.is_running())
+            wait_until(lambda: _ready(where.serving_url) and _ready(where.monitor_url), 60.0)
+
+        children = up.children()
+        assert len(children) >= 3
+        assert up.stop(signal.SIGINT) == 0
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert alive == []
+        assert up.process.stdout is not None
+        said = up.process.stdout.read()
+        key = (data_dir / "admin_key").read_text().strip()
+        assert said.count(key) == 1
+        assert said.splitlines()[-1] == "stopped"
+
+    began = time.monotonic()
+    with running_up(data_dir) as up:
+        assert time.monotonic() - began < 15
+        up.stop(signal.SIGTERM)
+        assert up.process.stdout is not None
+        # The key was shown when it was made, and never again.
+        assert key not in up.process.stdout.read()
+
+
+def test_after_a_kill_of_the_supervisor_the_next_one_starts_afresh(tmp_path: Path) -> None:
+    ports = free_ports(2)
+    with running_up(tmp_path / "data", ports=(ports[0], ports[1])) as up:
+        before = up.children()
+        up.process.kill()
+        up.process.wait()
+        with running_up(tmp_path / "data", ports=(ports[0], ports[1])) as second:
+            assert _ready(second.connection.serving_url)
+            _, alive = psutil.wait_procs(before, timeout=10)
+            assert alive == []
+
+
+def test_a_taken_port_is_named_in_one_line(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = subprocess.run(
+            command("up", "--data-dir", str(tmp_path), "--port", str(port)),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"leadsman: port {port} is in use by another program; choose one with --port\n"
+    )
