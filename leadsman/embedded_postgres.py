@@ -12,10 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -166,13 +167,22 @@ class EmbeddedPostgres:
             os.close(self._lock)
             self._lock = None
 
-    def _name_of(self, folder: Path) -> str:
-        """What the server is told to call its folder.
+    @contextmanager
+    def _folder_for(self, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What a program is told to call a folder, and how it is to be run for that.
 
-        A server of another user may not be able to walk down to it; standing in it, it can name
-        it without the walk. Only Linux has such a name.
+        A server of another user may not be able to walk down to its folder. Given it as an open
+        descriptor, it can name it without the walk. Only Linux has such names.
         """
-        return "/proc/self/cwd" if self._privileges and sys.platform == "linux" else str(folder)
+        if not (self._privileges and sys.platform == "linux"):
+            yield str(folder), {"cwd": "/"}
+            return
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            how = {"cwd": "/", "pass_fds": (descriptor,), **self._privileges}
+            yield f"/proc/self/fd/{descriptor}", how
+        finally:
+            os.close(descriptor)
 
     def _initialise(self, binaries: Path) -> None:
         # Made under another name, so that a cluster is there in full or not at all.
@@ -186,22 +196,21 @@ class EmbeddedPostgres:
             os.fchown(reading, self._privileges["user"], self._privileges["group"])
         os.write(writing, password.encode())
         os.close(writing)
-        command = [
-            str(binaries / "initdb"),
-            *("-D", self._name_of(scratch), "-U", SUPERUSER, "-E", "UTF8", "--locale=C"),
-            *("--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "--pwfile=/dev/stdin"),
-            *(["--no-sync"] if self._options.get("fsync") == "off" else []),
-        ]
-        with os.fdopen(reading) as source:
+        with self._folder_for(scratch) as (name, how), os.fdopen(reading) as source:
             done = subprocess.run(
-                command,
+                [
+                    str(binaries / "initdb"),
+                    *("-D", name, "-U", SUPERUSER, "-E", "UTF8", "--locale=C"),
+                    *("--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
+                    "--pwfile=/dev/stdin",
+                    *(["--no-sync"] if self._options.get("fsync") == "off" else []),
+                ],
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
-                cwd=scratch,
-                **self._privileges,
+                **how,
             )
         if done.returncode != 0:
             raise EmbeddedPostgresError(f"no cluster could be made: {done.stdout.strip()[-2000:]}")
@@ -292,20 +301,17 @@ class EmbeddedPostgres:
             "unix_socket_directories": "",
             **self._options,
         }
-        command = [str(binaries / "postgres"), "-D", self._name_of(self._cluster)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        with log.open("ab") as output:
+        chosen = [word for pair in settings.items() for word in ("-c", "=".join(pair))]
+        with self._folder_for(self._cluster) as (name, how), log.open("ab") as output:
             self._log_start = output.tell()
             self._process = subprocess.Popen(
-                command,
+                [str(binaries / "postgres"), "-D", name, *chosen],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=self._cluster,
                 # A Ctrl-C at the terminal is for us alone: we stop the server after its clients.
                 start_new_session=True,
-                **self._privileges,
+                **how,
             )
         until = time.monotonic() + self._start_timeout
         while self._process.poll() is None:
