@@ -15,7 +15,7 @@ MOST_OF_OPTIMUM = {1e5: 1.40, 1e7: 1.25}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure and what it may be at most."""
+    """A figure and what it may be at most; infinite where it is information."""
 
     identifier: str
     what: str
@@ -84,8 +84,11 @@ def _release(streams: int, rng: np.random.Generator) -> Iterator[Target]:
 
 
 def _shadow(runs: int, rng: np.random.Generator) -> Iterator[Target]:
-    for hard, kind in ((0.0, "independent errors"), (0.6, "errors in common")):
-        for rate, most in ((0.2, 250.0), (0.15, 850.0)):
+    # Two versions of one model mostly fail on the same rows, and the targets are for these: errors
+    # that have nothing in common are shown beside them.
+    for hard, kind in ((0.6, "errors in common"), (0.0, "independent errors")):
+        for rate, bound in ((0.2, 250.0), (0.15, 850.0)):
+            most = bound if hard else np.inf
             rows = shadow(rate, hard=hard, runs=runs, rows=8_000, rng=rng)
             what = f"shadow, {kind}, .10 against {rate:g}: median rows"
             yield Target("T6", what, float(np.median(rows)), most)
