@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, Index, SmallInteger
+from sqlalchemy import REAL, Index, SmallInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,7 +38,7 @@ class PredictionRow(ServingTable):
     default_reason: Mapped[int | None] = mapped_column(SmallInteger)
     latency_us: Mapped[int]
     """From arrival until the answer was ready, in microseconds."""
-    propensity: Mapped[float] = mapped_column(Float(24))
+    propensity: Mapped[float] = mapped_column(REAL)
     """Probability with which the policy chose this version, in (0, 1]."""
     input: Mapped[bytes]
     """Typed block: little-endian float64 in the schema's order, or a JSON array if a feature is no number."""
