@@ -10,9 +10,6 @@ from drift.sketches.numeric import NumericSketch
 from drift.two_sample.base import NO_UNIT, Comparison, checked_window
 from drift.two_sample.cells import present_counts
 
-_EXACT_SIZE = 500
-"""Largest window for which the exact null distribution is counted out."""
-
 _LIMIT_SIZE = 10_000
 """Size from which Kolmogorov's limit serves: within 2 % of the p-values that matter."""
 
@@ -41,9 +38,11 @@ def ks_test(reference: Values, current: Values) -> Comparison:
 
     Notes
     -----
-    Valid for one look; ties make it conservative. O((n + m) log(n + m)) time. Deaf to differences
-    in the tails, and half deaf to a change of spread: two normal windows of 500 with a standard
-    deviation of 1 and 1.2 are told apart in about one look of four at 5 %.
+    Valid for one look; ties make it conservative. The p-value is that of one sample of
+    n m / (n + m) against a known distribution, slightly too large for short windows.
+    O((n + m) log(n + m)) time. Deaf to differences in the tails, and half deaf to a change of
+    spread: two normal windows of 500 with a standard deviation of 1 and 1.2 are told apart in about
+    one look of three at 5 %.
 
     References
     ----------
@@ -51,16 +50,12 @@ def ks_test(reference: Values, current: Values) -> Comparison:
     """
     reference = checked_window("reference", reference)
     current = checked_window("current", current)
-    small = max(len(reference), len(current)) <= _EXACT_SIZE
-    result = stats.ks_2samp(reference, current, method="exact" if small else "asymp")
-    return Comparison(
-        "kolmogorov-smirnov",
-        float(result.statistic),
-        NO_UNIT,
-        float(result.pvalue),
-        len(reference),
-        len(current),
-    )
+    n, m = len(reference), len(current)
+    ordered, other = np.sort(reference), np.sort(current)
+    everywhere = np.concatenate([ordered, other])
+    below = np.searchsorted(ordered, everywhere, side="right") / n
+    gap = float(np.abs(below - np.searchsorted(other, everywhere, side="right") / m).max())
+    return Comparison("kolmogorov-smirnov", gap, NO_UNIT, _upper_tail(gap, n * m / (n + m)), n, m)
 
 
 def ks_test_counts(reference: NumericSketch, current: NumericSketch) -> Comparison:

@@ -57,6 +57,6 @@ def quadratic_form(
     splits = np.concatenate([weights[np.newaxis], splits])
     statistics = np.einsum("ij,ij->i", splits @ matrix, splits)
     # Splits that are equal in exact arithmetic may differ in the last digits, and count as equal.
-    slack = 1e-9 * float(np.abs(statistics).max())
+    slack = 1e-12 * float(np.abs(matrix).max())
     at_least = int((statistics >= statistics[0] - slack).sum())
     return float(statistics[0]), at_least / (permutations + 1)

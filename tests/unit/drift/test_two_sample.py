@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -126,7 +126,7 @@ def test_chi_square_equals_scipy_where_no_cell_is_rare() -> None:
 @pytest.mark.filterwarnings("ignore:Parameter `variant`")
 def test_anderson_darling_equals_scipy_with_ties_where_its_table_reaches() -> None:
     rng = np.random.default_rng(5)
-    a, b = np.round(rng.normal(size=40), 1), np.round(rng.normal(0.45, size=33), 1)
+    a, b = np.round(rng.normal(size=40), 1), np.round(rng.normal(0.1, size=33), 1)
     expected = stats.anderson_ksamp([a, b], midrank=True)
     assert 0.001 < expected.pvalue < 0.25
     assert anderson_darling_test(a, b).pvalue == pytest.approx(expected.pvalue, rel=0.05)
@@ -148,6 +148,7 @@ def test_holm_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", NO_UNIT)
+@settings(max_examples=40, deadline=None)
 @given(a=windows, b=windows, k=st.sampled_from([2.0**-30, 0.5, 1024.0]))
 def test_the_unit_of_the_feature_does_not_matter(name: str, a: Window, b: Window, k: float) -> None:
     first, second = NO_UNIT[name](a, b), NO_UNIT[name](a * k, b * k)
@@ -156,12 +157,14 @@ def test_the_unit_of_the_feature_does_not_matter(name: str, a: Window, b: Window
 
 
 @pytest.mark.parametrize("name", ["ks", "anderson-darling", "cramer-von-mises"])
+@settings(max_examples=40, deadline=None)
 @given(a=windows, b=windows)
 def test_rank_tests_see_only_the_order_of_values(name: str, a: Window, b: Window) -> None:
     bent = RAW[name](np.cbrt(a) + a**3, np.cbrt(b) + b**3)
     assert bent.statistic == pytest.approx(RAW[name](a, b).statistic)
 
 
+@settings(max_examples=40, deadline=None)
 @given(windows, windows, st.sampled_from([0.25, 8.0]))
 def test_the_wasserstein_distance_is_in_the_unit_of_the_feature(
     a: Window, b: Window, k: float
@@ -171,6 +174,7 @@ def test_the_wasserstein_distance_is_in_the_unit_of_the_feature(
 
 
 @pytest.mark.parametrize("name", ["ks", "anderson-darling", "cramer-von-mises", "wasserstein"])
+@settings(max_examples=40, deadline=None)
 @given(a=windows, b=windows)
 def test_both_windows_count_alike(name: str, a: Window, b: Window) -> None:
     one, other = RAW[name](a, b), RAW[name](b, a)
@@ -179,6 +183,7 @@ def test_both_windows_count_alike(name: str, a: Window, b: Window) -> None:
 
 
 @pytest.mark.parametrize("name", FROM_COUNTS)
+@settings(max_examples=40, deadline=None)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8),
 )
@@ -190,6 +195,7 @@ def test_both_windows_count_alike_from_counts(name: str, counts: list[tuple[int,
 
 
 @pytest.mark.parametrize("name", RAW | BINNED)
+@settings(max_examples=40, deadline=None)
 @given(a=windows)
 def test_a_window_is_at_no_distance_from_itself(name: str, a: Window) -> None:
     result = (RAW | BINNED)[name](a, a)
@@ -197,6 +203,7 @@ def test_a_window_is_at_no_distance_from_itself(name: str, a: Window) -> None:
     assert result.pvalue is None or result.pvalue > 0.5
 
 
+@settings(max_examples=40, deadline=None)
 @given(windows, windows, st.integers(1, 30))
 def test_the_bounds_from_bins_hold_the_statistic_of_the_raw_values(
     a: Window, b: Window, bins: int
@@ -222,7 +229,7 @@ def test_with_fine_bins_the_counts_say_what_the_values_say() -> None:
         ks_test(a, b).statistic, abs=1 / 256
     )
     assert wasserstein_counts(first, second).statistic == pytest.approx(
-        wasserstein(a, b).statistic, rel=0.02
+        wasserstein(a, b).statistic, rel=0.05
     )
 
 

@@ -1,0 +1,1 @@
+"""Golden data; README.md says where each file comes from."""

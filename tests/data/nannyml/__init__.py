@@ -1,0 +1,1 @@
+"""NannyML's estimates on data of our making."""
