@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from optimum import Optimum, of_errors, of_mean, of_variance
-from race import error_rates, features
-from race.contest import Contestant, Delay, FalseAlarms
+from race import error_rates, features, outside
+from race.contest import Delay, FalseAlarms
 from race.targets import Target, targets
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -35,7 +35,9 @@ SEED = 20261123
 class Result:
     """One line of a table."""
 
-    contestant: Contestant
+    name: str
+    allowed: float | None
+    """Rows to a false alarm that it promises, where it is ours."""
     quiet: FalseAlarms
     delays: dict[str, Delay]
     """By change."""
@@ -46,9 +48,12 @@ def generator(*names: str) -> np.random.Generator:
     return np.random.default_rng([SEED, zlib.crc32(" ".join(names).encode())])
 
 
-def race(scale: float, progress: Progress) -> tuple[list[Result], list[Result]]:
+def race(
+    scale: float, peers: Mapping[str, Path], progress: Progress
+) -> tuple[list[Result], list[Result]]:
     """Run all contestants of both tables."""
-    task = progress.add_task("", total=len(error_rates.CONTESTANTS) + len(features.CONTESTANTS))
+    total = len(error_rates.CONTESTANTS) + len(features.CONTESTANTS) + len(peers)
+    task = progress.add_task("", total=total)
     rates, shapes = [], []
     for contestant in error_rates.CONTESTANTS:
         progress.update(task, description=contestant.name)
@@ -59,7 +64,7 @@ def race(scale: float, progress: Progress) -> tuple[list[Result], list[Result]]:
             )
             for after in error_rates.AFTER
         }
-        rates.append(Result(contestant, quiet, found))
+        rates.append(Result(contestant.name, contestant.allowed, quiet, found))
         progress.advance(task)
     for contestant in features.CONTESTANTS:
         progress.update(task, description=contestant.name)
@@ -68,7 +73,16 @@ def race(scale: float, progress: Progress) -> tuple[list[Result], list[Result]]:
             change: features.found(contestant, change, scale, generator(contestant.name, change))
             for change in features.CHANGES
         }
-        shapes.append(Result(contestant, quiet, found))
+        shapes.append(Result(contestant.name, contestant.allowed, quiet, found))
+        progress.advance(task)
+    for package, python in peers.items():
+        progress.update(task, description=outside.NAMES[package])
+        quiet = outside.null(package, python, generator(package, "null"))
+        found = {
+            change: outside.found(package, python, change, generator(package, change))
+            for change in features.CHANGES
+        }
+        shapes.append(Result(outside.NAMES[package], None, quiet, found))
         progress.advance(task)
     return rates, shapes
 
@@ -96,16 +110,16 @@ def as_fast(result: Result, results: Sequence[Result]) -> dict[str, list[str]]:
     It is held against ours of the strictest promise that its own false alarms do not refute: those
     that gave none in this run count as keeping any.
     """
-    if result.contestant.ours:
+    if result.allowed:
         return {}
     fewest, _ = poisson_interval(result.quiet.alarms)
-    levels = {r.contestant.allowed for r in results if r.contestant.allowed}
+    levels = {r.allowed for r in results if r.allowed}
     kept = [level for level in levels if fewest <= result.quiet.rows / level]
     if not kept:
         return {}
-    ours = [r for r in results if r.contestant.allowed == max(kept)]
+    ours = [r for r in results if r.allowed == max(kept)]
     matched = {
-        change: [r.contestant.name for r in ours if delay.median <= r.delays[change].median]
+        change: [r.name for r in ours if delay.median <= r.delays[change].median]
         for change, delay in result.delays.items()
         if np.isfinite(delay.median)
     }
@@ -139,9 +153,9 @@ def show(
             text = f"{delay.median:.0f} ({delay.mean:.0f})" if np.isfinite(delay.median) else "-"
             missed = f" {delay.missed:.0%} missed" if delay.missed > 0.0 else ""
             cells.append(text + missed + (" *" if change in fast else ""))
-        color = "[green]" if result.contestant.ours else ""
+        color = "[green]" if result.allowed is not None else ""
         table.add_row(
-            color + result.contestant.name,
+            color + result.name,
             f"{result.quiet.per_50k:.2f}",
             *cells,
             f"{result.quiet.microseconds:.2g}",
@@ -165,8 +179,8 @@ def plain(value: object) -> object:
 def lines(results: Sequence[Result]) -> dict[str, object]:
     """Return a table by name."""
     return {
-        result.contestant.name: {
-            "ours": result.contestant.ours,
+        result.name: {
+            "ours": result.allowed is not None,
             "null": asdict(result.quiet),
             "delays": {change: asdict(delay) for change, delay in result.delays.items()},
             "as_fast_as": as_fast(result, results),
@@ -187,11 +201,28 @@ def show_targets(found: Sequence[Target], console: Console) -> None:
     console.print(table)
 
 
+def peer(text: str) -> tuple[str, Path]:
+    """Read PACKAGE=PYTHON."""
+    package, _, python = text.partition("=")
+    if package not in outside.NAMES or not Path(python).is_file():
+        known = ", ".join(outside.NAMES)
+        raise argparse.ArgumentTypeError(f"expected {known} and an interpreter's path, got {text}")
+    return package, Path(python)
+
+
 def main() -> int:
     """Run the race; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the streams to run")
+    parser.add_argument(
+        "--peer",
+        type=peer,
+        action="append",
+        default=[],
+        metavar="PACKAGE=PYTHON",
+        help="also run evidently or nannyml, with an interpreter that has it; may be repeated",
+    )
     arguments = parser.parse_args()
     if not arguments.scale > 0.0:
         parser.error(f"--scale: expected a number above 0, got {arguments.scale}")
@@ -200,12 +231,12 @@ def main() -> int:
     best_rates, best_shapes = optima()
     columns = (TextColumn("{task.description:<46}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        rates, shapes = race(arguments.scale, progress)
-    pool = next(r for r in rates if r.contestant.name.startswith("growing pool"))
+        rates, shapes = race(arguments.scale, dict(arguments.peer), progress)
+    pool = next(r for r in rates if r.name.startswith("growing pool"))
     found = targets(
         pool_delays=pool.delays,
         pool_optima=best_rates["1e+05"],
-        feature_delays={r.contestant.name: r.delays for r in shapes},
+        feature_delays={r.name: r.delays for r in shapes},
         feature_optima=best_shapes,
         scale=arguments.scale,
         rng=generator("targets"),
