@@ -68,6 +68,7 @@ def run_watch(
     *,
     task: str,
     budget_per_year: float,
+    time_scale: float = 1.0,
 ) -> Tested:
     """Feed a stretch of a signal to every subject of one watch.
 
@@ -77,9 +78,15 @@ def run_watch(
         Those that the watch has already; new ones are added.
     references
         Losses on reference rows of every subject that may be new; none where it has none.
+    budget_per_year
+        Expected false alarms in a year of the watched world.
+    time_scale
+        Years of that world in one year of the record.
     """
     clock = None if watch.clock is None else to_micros(watch.clock)
-    granted, moved = grants(clock, observations.at, observations.event, budget_per_year)
+    granted, moved = grants(
+        clock, observations.at, observations.event, budget_per_year * time_scale
+    )
     values = np.array(observations.value, np.float64)
     times = np.array(observations.at, np.int64)
     alarms: list[Alarm] = []

@@ -88,6 +88,7 @@ class _Run:
     references: Reference
     row_of: Callable[[UUID], int]
     name_of: Callable[[str], str]
+    time_scale: float = 1.0
     subjects: dict[int, dict[str, Subject]] = field(default_factory=dict)
     alarms: list[Json] = field(default_factory=list)
 
@@ -103,6 +104,7 @@ class _Run:
                 {name: self.references(name) for name in set(observations.subject)},
                 task=self.task,
                 budget_per_year=self.yearly.get(watch.id, 0.0),
+                time_scale=self.time_scale,
             )
             self.watches[i] = replace(watch, clock=tested.clock)
             found.extend((watch, alarm) for alarm in tested.alarms)
@@ -299,6 +301,7 @@ async def replay_record(
                 lambda subject: references.get(subject.split(",")[0]),
                 lambda identifier: numbers[identifier],
                 registry.subject_name,
+                settings.time_scale,
             )
             after, total = START, 0
             while shipments := await record.read_shipments(

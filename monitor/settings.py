@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
-BudgetAYear = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BudgetAYear = Annotated[float, Field(gt=0, le=1000)]
 
 
 class Tier(StrEnum):
@@ -78,6 +78,9 @@ class Settings(BaseSettings):
 
     budget_info: BudgetAYear = 12.0
     """False alarms a year that all info watches of an application may raise together."""
+
+    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Years of the watched world in one year of the record: 1, unless a past is played faster."""
 
     webhook_allow_private: bool = False
     """Whether webhooks may lead to loopback and private networks."""

@@ -107,6 +107,7 @@ async def evaluate(
                 references,
                 task=application.task,
                 budget_per_year=yearly.get(watch.id, 0.0),
+                time_scale=settings.time_scale,
             )
             found.extend((watch, alarm) for alarm in tested.alarms)
             if tested.clock is not None:

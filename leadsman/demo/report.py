@@ -81,7 +81,6 @@ def report(
     first: str,
     wall_seconds: float,
     budgets: Json,
-    faster: float,
 ) -> Json:
     """Put the figures together.
 
@@ -99,10 +98,8 @@ def report(
         Length of the run, start of the service included.
     budgets
         False alarms allowed, and in which time.
-    faster
-        Years of the market in one year of the record's clock.
     """
-    false = [_alarm(found, one, faster) for one in _false_alarms(found, first)]
+    false = [_alarm(found, one) for one in _false_alarms(found, first)]
     informing = [one for one in found.alarms if one["tier"] not in GUARANTEED_TIERS]
     return {
         "predictions_sent": traffic.sent,
@@ -118,8 +115,8 @@ def report(
         "budgets": budgets,
         "rows": [traffic.first, traffic.row],
         "acts": [
-            _bad_release(found, bad, first, faster),
-            _changed_world(found, attempts, first, faster),
+            _bad_release(found, bad, first),
+            _changed_world(found, attempts, first),
         ],
         "revisions": [
             {name: _text(one[name]) for name in REVISION_FIELDS} for one in found.revisions
@@ -142,7 +139,7 @@ def _false_alarms(found: Conclusions, first: str) -> list[Json]:
     ]
 
 
-def _bad_release(found: Conclusions, bad: str, first: str, faster: float) -> Json:
+def _bad_release(found: Conclusions, bad: str, first: str) -> Json:
     ledger = found.ledger
     alarms = [one for one in found.alarms if found.versions(one)[0] == bad]
     guarded = [one for one in alarms if one["remedy"] == "roll_back"]
@@ -154,7 +151,7 @@ def _bad_release(found: Conclusions, bad: str, first: str, faster: float) -> Jso
     return {
         "name": "a bad release",
         "onset_row": rows[0] if rows else None,
-        **_told(found, alarm, faster, since=rows[0] if rows else None),
+        **_told(found, alarm, since=rows[0] if rows else None),
         "labels_to_alarm": alarm["observation"] if alarm else None,
         "remedy": _remedy(remedy),
         "decision_to_last_bad_answer_ms": _until_last(found, remedy, bad),
@@ -166,7 +163,7 @@ def _bad_release(found: Conclusions, bad: str, first: str, faster: float) -> Jso
     }
 
 
-def _changed_world(found: Conclusions, attempts: list[Attempt], first: str, faster: float) -> Json:
+def _changed_world(found: Conclusions, attempts: list[Attempt], first: str) -> Json:
     ledger = found.ledger
     alarm = next(
         (
@@ -188,7 +185,7 @@ def _changed_world(found: Conclusions, attempts: list[Attempt], first: str, fast
     return {
         "name": "the world changes",
         "onset_row": CHANGE_ROW,
-        **_told(found, alarm, faster, since=CHANGE_ROW),
+        **_told(found, alarm, since=CHANGE_ROW),
         "labels_to_alarm": int(np.sum(~np.isnan(labels))) if row is not None else None,
         "remedy": _remedy(remedy),
         "decision_to_last_bad_answer_ms": _until_last(found, remedy, first),
@@ -200,18 +197,17 @@ def _changed_world(found: Conclusions, attempts: list[Attempt], first: str, fast
     }
 
 
-def _told(found: Conclusions, alarm: Json | None, faster: float, *, since: int | None) -> Json:
+def _told(found: Conclusions, alarm: Json | None, *, since: int | None) -> Json:
     """Where an alarm was raised, and on what."""
     if alarm is None:
         return {"alarm_row": None, "rows_to_alarm": None, "alarm": None}
     row = found.row(alarm)
     waited = None if row is None or since is None else row - since
-    return {"alarm_row": row, "rows_to_alarm": waited, "alarm": _alarm(found, alarm, faster)}
+    return {"alarm_row": row, "rows_to_alarm": waited, "alarm": _alarm(found, alarm)}
 
 
-def _alarm(found: Conclusions, alarm: Json, faster: float) -> Json:
+def _alarm(found: Conclusions, alarm: Json) -> Json:
     evidence = alarm["evidence"]
-    budget = evidence.get("budget_per_year")
     return {
         "watch": alarm["watch"],
         "tier": alarm["tier"],
@@ -223,7 +219,7 @@ def _alarm(found: Conclusions, alarm: Json, faster: float) -> Json:
         "observations": alarm["observation"],
         "unit": evidence.get("unit"),
         "unit_reason": evidence.get("unit_reason"),
-        "budget_a_market_year": None if budget is None else budget / faster,
+        "budget_a_market_year": evidence.get("budget_per_year"),
         "head_start": evidence.get("parameters", {}).get("head_start"),
         "assumption": _assumption(str(evidence.get("promise"))),
         "before": evidence.get("before"),

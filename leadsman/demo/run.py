@@ -92,11 +92,11 @@ def settings(speed: float) -> Mapping[str, str]:
     """Variables of the service for a market that runs `speed` × 1,800 times faster than its clock.
 
     The budgets are stated for a year of the market, and the record's clock is the wall clock. So
-    they are handed over for that much shorter a year; the promise to the owner stays the same.
+    the monitor is told how much faster the market runs than that clock.
     """
-    times = faster(speed)
-    budgets = {f"MONITOR_BUDGET_{tier.upper()}": str(b * times) for tier, b in BUDGETS.items()}
+    budgets = {f"MONITOR_BUDGET_{tier.upper()}": str(b) for tier, b in BUDGETS.items()}
     return budgets | {
+        "MONITOR_TIME_SCALE": str(faster(speed)),
         "MONITOR_REMEDY_MODE": "act",
         "MONITOR_REMEDY_COOL_DOWN": f"PT{max(COOL_DOWN_ROWS / speed, 0.001):.3f}S",
         "MONITOR_POLL_INTERVAL": "PT0.5S",
@@ -154,7 +154,6 @@ def _play(market: Market, service: Service, wishes: Wishes, began: float) -> Jso
         first=first,
         wall_seconds=time.monotonic() - began,
         budgets=_budgets(traffic, wishes.speed),
-        faster=faster(wishes.speed),
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from leadsman.demo import record
 from leadsman.demo.events import Story
 from leadsman.demo.releases import Releases
-from leadsman.demo.training import train
+from leadsman.demo.training import train_aside
 from leadsman.errors import CommandError
 
 WINDOW = 3_000
@@ -200,7 +200,7 @@ class Trainer:
         if len(labels) < LEAST:
             self._story.tell(f"only {len(labels)} labelled rows: too few to train on", row)
             return
-        trained = train(inputs, labels)
+        trained = train_aside(inputs, labels)
         name = self._releases.next_version()
         version = self._releases.register(name, trained)
         self._releases.challenge(version, f"trained on the last {trained.rows} labelled rows")

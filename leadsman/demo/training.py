@@ -4,7 +4,9 @@ Everything here was fixed on rows before `TRAINED_ON`.
 """
 
 import io
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import joblib
@@ -35,6 +37,12 @@ class Trained:
     offline_error: float
     """Share of wrong answers out of sample, on the data as the trainer had them."""
     rows: int
+
+
+def train_aside(inputs: NDArray[np.float64], labels: NDArray[np.int64]) -> Trained:
+    """Train in a process of its own: beside busy threads of this one it would take a minute."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(train, inputs, labels).result()
 
 
 def train(inputs: NDArray[np.float64], labels: NDArray[np.int64]) -> Trained:

@@ -1,8 +1,8 @@
 """How applications do, and how the monitor itself does."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Query, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import text
@@ -134,10 +134,10 @@ async def signal_series(
     _: Reader,
     application: str,
     signal: str,
-    start: AwareDatetime | None = None,
-    end: AwareDatetime | None = None,
+    start: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    end: Annotated[AwareDatetime | None, Query(alias="to")] = None,
 ) -> list[Series]:
-    """Means with 95 % intervals over stretches of time in [start, end), one series a subject."""
+    """Means with 95 % intervals over stretches of time in [from, to), one series a subject."""
     from monitor.evidence import Trace
 
     found, registry = await named(connection, application)
