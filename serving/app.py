@@ -77,6 +77,7 @@ def _services(settings: Settings) -> Services:
     journal = Journal(settings.data_dir / "journal.db", settings.journal_limit_bytes)
     engine = _engine(settings)
     inference = Inference(journal)
+    inference.restoring = True
     versions = Versions(settings.artefacts)
     replicas = Replicas(
         ProcessLauncher(settings.replicas),
@@ -119,6 +120,7 @@ async def _bring_up(services: Services) -> None:
                 await ensure_admin(services.engine, settings.admin_key.get_secret_value())
             await services.keys.load(services.engine)
             await services.rollout.restore()
+            services.inference.restoring = False
             log.info("routes_restored count=%d", len(services.inference.routes))
             return
         except Exception as error:

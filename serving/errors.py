@@ -45,6 +45,7 @@
         ├── DatabaseUnavailableError                   database_unavailable
         ├── NotDurableError                            not_durable
         ├── OverloadedError                            overloaded
+        ├── StartingError                              starting
         └── StoppingError                              stopping
 """
 
@@ -539,6 +540,16 @@ class NotDurableError(UnavailableError):
             f"Postgres did not take the record within {within.total_seconds():g} s, and the "
             "application's answers may not leave before; the journal has it.",
         )
+
+
+class StartingError(UnavailableError):
+    """Keys and routes are not read from the database yet."""
+
+    code = "starting"
+    title = "The service is starting"
+
+    def __init__(self) -> None:
+        super().__init__("This process has not read its keys and routes yet; send it again.")
 
 
 class StoppingError(UnavailableError):

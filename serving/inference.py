@@ -21,6 +21,7 @@ from serving.errors import (
     DatabaseUnavailableError,
     JournalFullError,
     RouteNotFoundError,
+    StartingError,
     UnavailableError,
 )
 from serving.ids import new_prediction_id, text_of
@@ -177,6 +178,8 @@ class Inference:
         """Applications that exist, with a route or without; kept by whoever sets the routes."""
         self.counts: dict[str, AnswerCounts] = {}
         """By application, for metrics."""
+        self.restoring = False
+        """Whether the routes in force are still being read: what is not there may yet come."""
         self._journal = journal
         self._uniform = (random or Random()).random
         self._shadows = 0
@@ -190,10 +193,14 @@ class Inference:
         ------
         RouteNotFoundError, ApplicationNotFoundError
             If there is none.
+        StartingError
+            If there is none yet.
         """
         route = self.routes.get(application)
         if route is not None:
             return route
+        if self.restoring:
+            raise StartingError
         if application in self.known:
             raise RouteNotFoundError(application)
         raise ApplicationNotFoundError(application)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from serving.errors import ScopeMissingError, UnauthenticatedError
+from serving.errors import ScopeMissingError, StartingError, UnauthenticatedError
 from serving.records import Key, Scope
 from serving.store import keys as store
 
@@ -31,7 +31,8 @@ class KeyRing:
     """The valid keys, by hash. Checked without a look at the database."""
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, Key] = {}
+        self._keys: dict[bytes, Key] | None = None
+        """None before the first load: then nobody can be told that a key is wrong."""
 
     def check(self, authorization: bytes | None, scope: Scope) -> Key:
         """Find the key of a request.
@@ -49,12 +50,16 @@ class KeyRing:
             If no valid key came.
         ScopeMissingError
             If the key may not do this.
+        StartingError
+            If the keys are not read yet.
         """
         if not authorization:
             raise UnauthenticatedError("no key")
         kind, _, secret = authorization.partition(b" ")
         if kind.lower() != b"bearer":
             raise UnauthenticatedError("another kind of authorization")
+        if self._keys is None:
+            raise StartingError
         key = self._keys.get(digest(secret.strip()))
         if key is None:
             raise UnauthenticatedError("a key that is unknown or revoked")

@@ -26,6 +26,7 @@ from serving.errors import (
     PathNotFoundError,
     ScopeMissingError,
     ServingError,
+    StartingError,
     UnauthenticatedError,
     every_error,
     shown,
@@ -112,7 +113,7 @@ def problems(*kinds: type[ServingError], public: bool = False) -> dict[int | str
     """
     everywhere: list[type[ServingError]] = [InternalError]
     if not public:
-        everywhere += [InvalidRequestError, UnauthenticatedError, ScopeMissingError]
+        everywhere += [InvalidRequestError, UnauthenticatedError, ScopeMissingError, StartingError]
         everywhere += [MalformedBodyError, BodyTooLargeError, DatabaseUnavailableError]
     return _documented([*kinds, *everywhere])
 
