@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 from scipy.stats import binom
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
 from drift.sketches.categorical import CategoricalBins
 from drift.sketches.numeric import NumericBins
@@ -89,7 +89,7 @@ LOOKS: dict[str, tuple[Callable[[Generator, int, int], Comparison], float]] = {
 @pytest.mark.parametrize("name", LOOKS)
 def test_false_alarms_at_one_look_are_at_most_alpha(name: str, sizes: tuple[int, int]) -> None:
     look, slack = LOOKS[name]
-    runs, alphas = 600, (0.05, 0.01)
+    runs, alphas = 500, (0.05, 0.01)
     alarms = _alarms(lambda rng: look(rng, *sizes), runs, 20261123, alphas)
     for alpha, count in zip(alphas, alarms, strict=True):
         assert count <= binom.isf(1e-6, runs, slack * alpha), alpha
@@ -131,7 +131,7 @@ def test_false_alarms_over_several_columns_are_at_most_alpha(name: str) -> None:
 
 
 def test_false_alarms_over_all_columns_together_are_at_most_alpha() -> None:
-    rng, runs, alpha = np.random.default_rng(20261125), 150, 0.1
+    rng, runs, alpha = np.random.default_rng(20261125), 100, 0.1
     alarms = 0
     for _ in range(runs):
         tables = [rng.normal(size=(10, size)) for size in (400, 300)]
@@ -163,10 +163,11 @@ def test_the_noise_of_the_stability_index_is_its_mean_when_nothing_changed() -> 
 
 
 def test_looking_again_and_again_breaks_the_level_as_the_documentation_says() -> None:
-    rng, runs, looks = np.random.default_rng(20261127), 100, 50
+    rng, runs, looks = np.random.default_rng(20261127), 50, 50
     broken = 0
     for _ in range(runs):
         reference = rng.normal(size=200)
         broken += any(ks_test(reference, rng.normal(size=100)).rejects(0.05) for _ in range(looks))
-    # Fifty looks at 5 % alarm in 4 of 5 runs or so; if it were 60 %, this fails once in a million.
-    assert broken >= 40
+    # Fifty looks alarm in seven of ten runs; then this fails once in six million seeds. A test
+    # that kept its 5 % over all looks would get here with probability 1e-11.
+    assert broken >= 18

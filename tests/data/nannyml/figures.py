@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nannyml
+import nannyml  # type: ignore[import-not-found]  # lives in an environment of its own
 import numpy as np
-import pandas
+import pandas  # type: ignore[import-untyped]  # likewise
 from numpy.typing import NDArray
 
 from tests.data.nannyml import data

@@ -216,7 +216,7 @@ def test_a_metric_that_does_not_exist_is_none_and_not_a_number() -> None:
 def test_a_score_that_is_no_probability_is_refused(bad: float) -> None:
     scores = np.full(200, 0.5)
     scores[11] = bad
-    labels = np.arange(200) % 2.0
+    labels = np.tile([0.0, 1.0], 100)
     with pytest.raises(InvalidObservationError, match="scores at index 11"):
         CBPE.fit(scores, labels)
     with pytest.raises(InvalidObservationError, match="scores at index 11"):
@@ -224,7 +224,7 @@ def test_a_score_that_is_no_probability_is_refused(bad: float) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    scores, labels = np.full(200, 0.5), np.arange(200) % 2.0
+    scores, labels = np.full(200, 0.5), np.tile([0.0, 1.0], 100)
     with pytest.raises(InsufficientDataError, match="3 given"):
         CBPE.fit(scores[:3], labels[:3])
     with pytest.raises(InsufficientDataError):
