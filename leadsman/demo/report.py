@@ -245,7 +245,14 @@ def _remedy(remedy: Json | None) -> Json | None:
         return None
     names = ("kind", "mode", "state", "state_reason", "from_revision", "to_revision", "outcome")
     return {name: remedy[name] for name in names} | {
-        name: _text(remedy[name]) for name in ("decided_at", "acted_at", "outcome_detail")
+        "decided_at": _text(remedy["decided_at"]),
+        "acted_at": _text(remedy["acted_at"]),
+        # What the test of the outcome carries from turn to turn tells a reader nothing.
+        "outcome_detail": {
+            name: value
+            for name, value in (remedy["outcome_detail"] or {}).items()
+            if name != "state"
+        },
     }
 
 
