@@ -47,12 +47,15 @@ class Child:
     ) -> None:
         self.name = name
         self._log = logs / f"{name}.log"
-        self._environment = dict(environment)
+        self.environment = dict(environment)
+        """Variables of the next start."""
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._pause = FIRST_PAUSE
         self._start_again_at: float | None = None
+        self.ends = 0
+        """How often the process ended by itself."""
 
     @property
     def pid(self) -> int | None:
@@ -70,7 +73,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self.environment,
                 # A Ctrl-C at the terminal is for the supervisor alone, which stops us in order.
                 start_new_session=True,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (one thread here)
@@ -87,6 +90,7 @@ class Child:
             if now - self._started_at > LONG_RUN:
                 self._pause = FIRST_PAUSE
             self._start_again_at = now + self._pause
+            self.ends += 1
             line = f"{self.name} ended ({_ending(self._process.returncode)})"
             line += f"; starting it again in {self._pause:.1f} s, log: {self._log}"
             self._pause = min(2 * self._pause, LONGEST_PAUSE)

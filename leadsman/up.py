@@ -26,6 +26,9 @@ from migrations.upgrade import upgrade
 READY_TIMEOUT = 60.0
 """Seconds that a part may take until it answers /readyz; a first start on a slow disk included."""
 
+MOST_ENDS = 3
+"""A part that ends so often before it was ever ready has a reason that will not go away."""
+
 LOOK = 0.1
 """Seconds between two looks at the children."""
 
@@ -142,8 +145,9 @@ class Up:
         for child in self._children:
             while not self._stopping.is_set() and not _answers(urls[child.name] + "/readyz"):
                 self._look_after()
-                if time.monotonic() - started > READY_TIMEOUT:
-                    raise ChildFailedError(child.name, READY_TIMEOUT, child.last_words())
+                waited = time.monotonic() - started
+                if waited > READY_TIMEOUT or child.ends >= MOST_ENDS:
+                    raise ChildFailedError(child.name, waited, child.last_words())
                 self._stopping.wait(LOOK)
 
     def _supervise(self) -> None:
@@ -155,13 +159,23 @@ class Up:
         if self._postgres is not None and (code := self._postgres.poll()) is not None:
             self.say(f"postgres ended with status {code}; starting it again")
             try:
-                self._postgres.start()
+                self._moved_to(self._postgres.start())
             except EmbeddedPostgresError as error:
                 self.say(f"postgres does not start: {error}")
                 self._stopping.wait(1.0)
         for child in self._children:
             if line := child.look():
                 self.say(line)
+
+    def _moved_to(self, url: str) -> None:
+        """Tell the parts where the database is now, if another program took its port meanwhile."""
+        if url == self._database_url:
+            return
+        self._database_url = url
+        _write_private(self.plan.data_dir / "database_url", url)
+        for child, prefix in zip(self._children, ("SERVING", "MONITOR"), strict=True):
+            child.environment[f"{prefix}_DATABASE_URL"] = url
+            child.ask_to_stop()
 
     def _stop(self) -> None:
         for child in self._children:
