@@ -41,7 +41,7 @@ class PredictionRow(ServingTable):
     propensity: Mapped[float] = mapped_column(REAL)
     """Probability with which the policy chose this version, in (0, 1]."""
     input: Mapped[bytes]
-    """Typed block: little-endian float64 in the schema's order, or a JSON array if a feature is no number."""
+    """Little-endian float64 in the schema's order, or a JSON array if a feature is no number."""
     output: Mapped[bytes | None]
     """JSON text of the output, UTF-8."""
     scores: Mapped[bytes | None]

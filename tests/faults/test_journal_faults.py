@@ -52,9 +52,22 @@ def _acknowledged(folder: Path) -> set[bytes]:
     return {data[n : n + 16] for n in range(0, len(data) - len(data) % 16, 16)}
 
 
+def _size(folder: Path) -> int:
+    path = folder / "acknowledged"
+    return path.stat().st_size if path.exists() else 0
+
+
 def _recorder(folder: Path, url: str) -> "subprocess.Popen[bytes]":
+    """Start the program, and wait until it acknowledges."""
+    before = _size(folder)
     command = [sys.executable, "-m", "tests.support.recorder", str(folder / "journal.db"), url]
-    return subprocess.Popen([*command, str(folder / "acknowledged")])
+    process = subprocess.Popen([*command, str(folder / "acknowledged")])
+    deadline = time.monotonic() + 60
+    while _size(folder) == before:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
 
 
 async def _everything_once(folder: Path, url: str) -> None:
@@ -74,18 +87,8 @@ async def _everything_once(folder: Path, url: str) -> None:
 def test_a_killed_process_loses_and_repeats_nothing(tmp_path: Path, database: str) -> None:
     rng = random.Random(20261123)
 
-    def count() -> int:
-        path = tmp_path / "acknowledged"
-        return path.stat().st_size if path.exists() else 0
-
     for _ in range(4):
-        before = count()
         process = _recorder(tmp_path, database)
-        deadline = time.monotonic() + 30
-        while count() == before:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
         # Some deaths in the first group, some among many.
         time.sleep(rng.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
@@ -116,7 +119,7 @@ def test_both_killed_at_once_lose_and_repeat_nothing(
 ) -> None:
     url = _url(server)
     process = _recorder(tmp_path, url)
-    time.sleep(1.2)
+    time.sleep(0.4)
     process.kill()
     _kill(server)
     process.wait()
