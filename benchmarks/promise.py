@@ -58,6 +58,7 @@ def write_state(path: Path, kept: Kept, cpu_seconds: float) -> None:
         name: [[count.rows, count.allowed, count.alarms] for count in done]
         for name, done in kept.items()
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_text(json.dumps({"seed": SEED, "cpu_seconds": cpu_seconds, "counts": counts}))
     new.replace(path)
@@ -151,7 +152,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full suite to run")
     parser.add_argument("--only", default="", help="run scenarios whose name contains this")
-    parser.add_argument("--state", type=Path, default=Path("promise-state.json"))
+    parser.add_argument("--state", type=Path, default=Path("build/promise-state.json"))
     arguments = parser.parse_args()
     if not arguments.scale > 0.0:
         parser.error(f"--scale: expected a number above 0, got {arguments.scale}")

@@ -68,13 +68,29 @@ def psi_above(threshold: float, reference: Values, window: Values) -> bool:
     return psi(reference, window).statistic > threshold
 
 
+def begun_with_reference(rng: np.random.Generator) -> NumericRanks:
+    """Edges from a tenth of the reference; the rest is in the pool before the stream begins."""
+    reference = rng.standard_normal(REFERENCE)
+    edges, pool = np.split(reference, [REFERENCE // 10])
+    detector = NumericRanks(edges_from(edges), seed=seed_of(rng))
+    detector.update(pool, np.zeros((len(pool), 1)))
+    return detector
+
+
+def begun_with_nothing(rng: np.random.Generator) -> NumericRanks:
+    """Edges from the reference; the pool starts empty."""
+    return NumericRanks(edges_from(rng.standard_normal(REFERENCE)), seed=seed_of(rng))
+
+
 CONTESTANTS = (
     Contestant(
-        "conformal ranks, distribution and change unknown",
-        guaranteed(
-            lambda rng: NumericRanks(edges_from(rng.standard_normal(REFERENCE)), seed=seed_of(rng)),
-            RUN_LENGTH * FEATURES,
-        ),
+        "conformal ranks, pool begun with the reference",
+        guaranteed(begun_with_reference, RUN_LENGTH * FEATURES),
+        allowed=RUN_LENGTH,
+    ),
+    Contestant(
+        "conformal ranks, pool begun with nothing",
+        guaranteed(begun_with_nothing, RUN_LENGTH * FEATURES),
         allowed=RUN_LENGTH,
     ),
     Contestant(
