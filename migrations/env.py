@@ -1,4 +1,4 @@
-"""Runs migrations over one connection, given by the caller or made from the URL in the configuration."""
+"""Runs migrations over one connection: the caller's, or one made from the configured URL."""
 
 import asyncio
 

@@ -13,6 +13,8 @@ down_revision: str | Sequence[str] | None = None
 branch_labels: None = None
 depends_on: None = None
 
+# ruff: noqa: E501  # SQL reads better in its own lines
+
 DECODE_FLOAT64 = """
 CREATE FUNCTION decode_float64(block bytea) RETURNS double precision[]
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$

@@ -41,7 +41,7 @@ class InputSchemaRow(ServingTable):
     id: Mapped[int] = mapped_column(primary_key=True)
     application_id: Mapped[int] = mapped_column(ForeignKey("applications.id"), index=True)
     schema: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """JSON Schema of one input, its text kept: the order of the properties is the order of an array."""
+    """JSON Schema of one input, its text kept: the order of its properties is an array's."""
     features: Mapped[list[Any]] = mapped_column(JSONB)
     """Names of the features in the block's order."""
     encoding: Mapped[str]

@@ -37,5 +37,8 @@ Big = BigInteger
 """Eight bytes: counters that grow with every row or group."""
 
 CURRENT_SHIPMENT = text("current_setting('leadsman.shipment')::bigint")
-"""Number of the group being shipped, set for its transaction alone. A record reaches the journal before
-it has one, and is copied as it stands there; a row that came another way fails for want of it."""
+"""Number of the group being shipped, set for its transaction alone.
+
+A record reaches the journal before it has one, and is copied as it stands there; a row that came
+another way fails for want of it.
+"""

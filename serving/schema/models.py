@@ -56,5 +56,5 @@ class ReferenceRow(ServingTable):
     """Rows in time order, each a list of values in the order of `features`."""
     labels: Mapped[list[Any] | None] = mapped_column(JSONB)
     outputs: Mapped[list[Any] | None] = mapped_column(JSONB)
-    """The version's answers to the rows, uploaded with them (out of sample) or made at the upload."""
+    """The version's answers to the rows: uploaded with them (out of sample), or made then."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
