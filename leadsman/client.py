@@ -1,5 +1,6 @@
 """Speaks to the service's REST; turns every failure into one sentence."""
 
+import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -70,14 +71,14 @@ class Client:
             raise UnreachableError(url, str(error) or type(error).__name__) from error
         if response.is_success:
             return response.json() if response.content else None
-        raise refusal(response)
+        raise refusal(response.status_code, url, response.content)
 
 
-def refusal(response: httpx.Response) -> RefusedError:
-    """Read a problem detail; tell the status where the answer is none."""
+def refusal(status: int, url: str, content: bytes) -> RefusedError:
+    """Read a problem detail; tell what came where the answer is none."""
     try:
-        problem = response.json()
-        return RefusedError(response.status_code, problem["code"], problem["detail"])
+        problem = json.loads(content)
+        return RefusedError(status, problem["code"], problem["detail"])
     except (ValueError, KeyError, TypeError):
-        words = response.text.strip()[:200] or response.reason_phrase
-        return RefusedError(response.status_code, "", f"{response.request.url} said: {words}")
+        words = content.decode(errors="replace").strip()[:200]
+        return RefusedError(status, "", f"{url} said: {words or status}")

@@ -38,7 +38,7 @@ _ALARMS = """
       FROM alarms al
       JOIN watches w ON w.id = al.watch_id
       JOIN applications a ON a.id = al.application_id
-     WHERE a.name = $1 ORDER BY al.id
+     WHERE a.name = $1 AND al.id > $2 ORDER BY al.id
 """
 _REMEDIES = """
     SELECT r.* FROM remedies r JOIN applications a ON a.id = r.application_id
@@ -128,9 +128,9 @@ class Record:
         rows = await self._connection.fetch(_LABELS, after)
         return [(str(r["prediction_id"]), json.loads(r["label"]), r["shipment"]) for r in rows]
 
-    async def alarms(self) -> list[Json]:
-        """Read every alarm."""
-        return await self._read(_ALARMS)
+    async def alarms(self, after: int = 0) -> list[Json]:
+        """Read the alarms after one."""
+        return await self._read(_ALARMS, after)
 
     async def remedies(self) -> list[Json]:
         """Read every remedy."""
@@ -166,8 +166,8 @@ class Record:
         answers = np.array([labels[row["id"]] for row in known], np.int64)
         return inputs.reshape(-1, len(FEATURES)).copy(), answers
 
-    async def _read(self, query: str) -> list[Json]:
-        rows = await self._connection.fetch(query, self._application)
+    async def _read(self, query: str, *more: object) -> list[Json]:
+        rows = await self._connection.fetch(query, self._application, *more)
         return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 

@@ -1,11 +1,12 @@
 """The client: sends rows at a speed over HTTP, and each label one day of rows later."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
 from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from leadsman.client import refusal
 from leadsman.connection import Connection
@@ -53,10 +54,14 @@ class Traffic:
         """What ended the sending before its time."""
         self.stop = threading.Event()
         self._stops: dict[int, Callable[[], None]] = {}
-        self._url = connection.serving_url
-        self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {connection.key}"}, timeout=30.0, trust_env=False
-        )
+        # One keep-alive connection of the standard library: a client that costs little, since it
+        # shares the machine with everything that it calls.
+        parts = urlsplit(connection.serving_url)
+        self._http = HTTPConnection(str(parts.hostname), parts.port, timeout=30.0)
+        self._headers = {
+            "Authorization": f"Bearer {connection.key}",
+            "Content-Type": "application/json",
+        }
 
     @property
     def row(self) -> int:
@@ -70,10 +75,11 @@ class Traffic:
     def run(self) -> None:
         """Send everything; the labels of the last day too."""
         try:
-            with self._http:
-                self._send()
+            self._send()
         except Exception as error:
             self.error = error
+        finally:
+            self._http.close()
 
     def _send(self) -> None:
         began, held = time.monotonic(), 0.0
@@ -124,16 +130,21 @@ class Traffic:
     def _post(self, path: str, body: object) -> Any:
         """Post until the service answers: a part of it may just be starting again."""
         until = time.monotonic() + PATIENCE
+        content = json.dumps(body).encode()
         while True:
             try:
-                response = self._http.post(self._url + path, json=body)
-            except httpx.TransportError:
+                self._http.request("POST", path, content, self._headers)
+                response = self._http.getresponse()
+                answer = response.read()
+            except (OSError, HTTPException):
+                # The connection is made again with the next request.
+                self._http.close()
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
                 continue
-            if response.is_success:
-                return response.json()
-            if response.status_code != 503 or time.monotonic() > until:
-                raise refusal(response)
+            if response.status < 300:
+                return json.loads(answer)
+            if response.status != 503 or time.monotonic() > until:
+                raise refusal(response.status, path, answer)
             time.sleep(0.1)

@@ -81,7 +81,7 @@ class Watcher:
         self._labelled = max([self._labelled, *(one[2] for one in labels)])
         self._ledger.add(answers, labels)
         names = await source.versions()
-        for alarm in await source.alarms():
+        for alarm in await source.alarms(self._alarms):
             self._tell_alarm(alarm, names)
         for remedy in await source.remedies():
             self._tell_remedy(remedy)
@@ -89,8 +89,6 @@ class Watcher:
             self._tell_revision(revision)
 
     def _tell_alarm(self, alarm: Json, names: dict[str, str]) -> None:
-        if alarm["id"] <= self._alarms:
-            return
         self._alarms = alarm["id"]
         # The test informs only: too many of them to be told one by one.
         if alarm["tier"] == "info":
