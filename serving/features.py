@@ -96,6 +96,12 @@ class Feature:
             return float(value).is_integer() and abs(value) <= EXACT
         return _finite(value)
 
+    def exact(self, value: Any) -> Any:
+        """A value without fault in the form that the compiled reader gives: a number 0 is 0.0."""
+        if value is None or self.kind in ("boolean", "string"):
+            return value
+        return int(value) if self.kind == "integer" else float(value)
+
     def plain(self, number: float) -> float | int | bool:
         """A number from a block as the value that the request had."""
         if self.kind == "boolean":

@@ -113,7 +113,8 @@ class InputCodec:
             errors, values = [FieldError(path, expected, shown(value))], []
         if errors:
             raise InvalidInputError(errors)
-        return self._block(values)
+        exact = [f.exact(value) for f, value in zip(self._features, values, strict=True)]
+        return self._block(exact)
 
     def _check_array(self, row: list[Any], path: str) -> tuple[list[FieldError], list[Any]]:
         if len(row) != len(self.features):

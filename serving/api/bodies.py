@@ -54,4 +54,3 @@ Reason = Annotated[
 Evidence = Annotated[
     dict[str, Any] | None, Field(description="What the change was decided on, for the history.")
 ]
-
