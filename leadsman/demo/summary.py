@@ -13,6 +13,7 @@ def summary(told: Json) -> RenderableType:
         *_bad_release(told["acts"][0]),
         "",
         *_changed_world(told["acts"][1]),
+        *_refusals(told["watches"]),
         "",
         *_record(told),
     ]
@@ -62,6 +63,14 @@ def _changed_world(act: Json) -> list[str]:
         f"after {_figure(act['error_after'])}",
     ]
     return lines
+
+
+def _refusals(watches: list[Json]) -> list[str]:
+    """What does not watch, and why: the same unit may do to tell people and not to act."""
+    reasons = {
+        (one["watch"], one["status_reason"]) for one in watches if one["status"] == "refused"
+    }
+    return [f"  {watch} refuses to arm: {reason}" for watch, reason in sorted(reasons)]
 
 
 def _record(told: Json) -> list[str]:
