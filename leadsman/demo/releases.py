@@ -104,19 +104,6 @@ class Releases:
         made = self._client.monitor("POST", "/v1/webhooks", body)
         return str(made["secret"])
 
-    def watch_by_day(self, names: tuple[str, ...], rows: int) -> list[str]:
-        """Set the unit of watches to blocks of rows; return the names of those found."""
-        found = self._client.monitor(
-            "GET", "/v1/watches", params={"application": self._application}
-        )
-        changed = []
-        for watch in found:
-            if watch["name"] in names:
-                settings = {"block": rows}
-                self._client.monitor("PATCH", f"/v1/watches/{watch['id']}", {"settings": settings})
-                changed.append(watch["name"])
-        return changed
-
     def close(self) -> None:
         """Close the connections."""
         self._client.__exit__(None, None, None)

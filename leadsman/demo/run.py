@@ -12,7 +12,6 @@ from leadsman.demo.events import Story
 from leadsman.demo.ledger import Ledger
 from leadsman.demo.market import (
     CHANGE_ROW,
-    LABEL_DELAY,
     RELEASE_ROW,
     ROWS_A_YEAR,
     TRAINED_ON,
@@ -42,9 +41,6 @@ COOL_DOWN_ROWS = 20
 
 SETTLE = 30.0
 """Longest wait, in seconds, for the monitor to have read everything."""
-
-BLOCKED_WATCHES = ("loss", "loss_rollback")
-"""Watches of a mean, which need a unit: neighbouring half hours depend on each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +154,12 @@ def _play(market: Market, service: Service, wishes: Wishes, began: float) -> Jso
 
 
 def _prepare(market: Market, releases: Releases, trainer: Trainer) -> tuple[str, str]:
-    """Register both versions, serve the first, set the watches' unit, connect the trainer."""
+    """Register both versions, serve the first, connect the trainer."""
     releases.make_application()
     inputs, labels = market.inputs[:TRAINED_ON], market.labels[:TRAINED_ON]
     first = releases.register("v1", train(inputs, labels))
     bad = releases.register("v2", train(in_wrong_unit(inputs), labels))
     releases.serve({"kind": "single", "champion": first}, "the first version")
-    until = time.monotonic() + SETTLE
-    while len(releases.watch_by_day(BLOCKED_WATCHES, LABEL_DELAY)) < len(BLOCKED_WATCHES):
-        if time.monotonic() > until:
-            raise CommandError("the monitor made no watches for the application")
-        time.sleep(0.2)
     trainer.start(releases.webhook(trainer.url))
     return first, bad
 
