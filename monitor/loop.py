@@ -24,7 +24,13 @@ log = logging.getLogger("monitor.loop")
 
 CHANNEL = "leadsman_shipments"
 """Serving notifies here after each shipment."""
-DATABASE_AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_AWAY = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 """What a lost or restarting Postgres looks like; the turn was undone and is taken again."""
 
 

@@ -194,7 +194,13 @@ class FeedbackDesk:
                     since = predictions.moment_of(min(part))
                     for row in await feedback.labels_of(connection, part, since=since):
                         stored[row.prediction_id] = _Known(json.loads(row.label), None)
-        except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            SQLAlchemyError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
             # Keeping labels matters more than knowing the repeated ones: the monitor counts the
             # first alone.
             self._ask_after = time.monotonic() + LOOK_UP_PAUSE

@@ -50,6 +50,17 @@ class Lag:
     connected: bool
 
 
+_AWAY = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # The driver's word when a connection dies between two states of its own.
+    asyncpg.InternalClientError,
+    sqlite3.Error,
+)
+"""What a lost or restarting Postgres, or a full disk, looks like."""
+
+
 class _JournalMovedError(Exception):
     """The journal stands elsewhere in Postgres than thought."""
 
@@ -128,7 +139,7 @@ class Shipping:
             except _JournalMovedError:
                 # A commit of ours, sent before a connection was lost, arrived after all.
                 self._disconnect()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error) as error:
+            except _AWAY as error:
                 # A full disk is worth waiting for as well. What had been committed is found out
                 # at the next connection.
                 self._disconnect()

@@ -57,7 +57,12 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 asyncio.run(self._follow())
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+            ) as error:
                 self._story.tell(f"the database is away ({type(error).__name__})", grave=True)
                 self._stop.wait(LOOK)
 

@@ -205,6 +205,7 @@ def is_connection_failure(error: BaseException) -> bool:
         error,
         PoolTimeoutError
         | asyncpg.InterfaceError
+        | asyncpg.InternalClientError
         | asyncpg.PostgresConnectionError
         | asyncpg.OperatorInterventionError
         | asyncpg.InsufficientResourcesError,
@@ -233,6 +234,12 @@ def install(app: FastAPI) -> None:
     handle(HTTPException, _from_http)
     # Starlette answers for `Exception` and raises it again for the server's log; these kinds are
     # expected, so they are taken one level further in.
-    for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for kind in (
+        SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    ):
         handle(kind, _from_any)
     handle(Exception, _from_any)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from serving.copy_format import FeedbackRecord, PredictionRecord
 from serving.journal import Journal
 from serving.shipping import Shipping
+from serving.store import shipments
 from tests.support.postgres import execute
 from tests.support.records import (
     NOW_US,
@@ -182,6 +184,40 @@ def test_a_journal_moved_by_a_late_commit_is_followed(tmp_path: Path, database: 
         # The ghost said that it brought the second row, so nobody brought it again.
         assert len(await predictions_in(database)) == 2
         journal.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("cannot switch to state 15"),
+        asyncpg.InterfaceError("connection is closed"),
+        ConnectionResetError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_the_driver_calls_a_lost_connection_shipping_goes_on(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    begin, failures = shipments.begin_shipment, [error]
+
+    async def begin_or_fail(*args: Any, **named: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return await begin(*args, **named)
+
+    monkeypatch.setattr(shipments, "begin_shipment", begin_or_fail)
+
+    async def run() -> None:
+        journal = Journal(tmp_path / "journal.db", LIMIT)
+        async with shipping(journal, database) as ship:
+            first = plain_prediction(NOW_US)
+            async with asyncio.timeout(20):
+                await journal.append_prediction(encoded(first), NOW_US).shipped()
+            assert ship.failures == 1
+        journal.close()
+        assert [one.id for one in await predictions_in(database)] == [first.id]
 
     asyncio.run(run())
 
