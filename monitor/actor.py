@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor import metrics, remedies
+from monitor.deciding import names_in_alarm
 from monitor.errors import RevisionMovedError, ServingError, ServingUnavailableError
 from monitor.records import Remedy
 from monitor.serving_client import ServingClient
@@ -13,7 +14,7 @@ from monitor.settings import Settings
 from monitor.store import alerts as alert_store
 from monitor.store import registry as registry_store
 from monitor.store import remedies as store
-from monitor.turn import names_in_alarm, note_remedy, tell
+from monitor.telling import note_remedy, tell
 from monitor.wall_clock import Clock
 from monitor.webhook import jitter, pause
 

@@ -18,7 +18,7 @@ from monitor.api.problems import PROBLEMS
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as store
 from monitor.store.registry import read_registry
-from monitor.turn import close_alert, tell
+from monitor.telling import close_alert, tell
 
 router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS)
 

@@ -10,7 +10,7 @@ from monitor.records import Remedy
 from monitor.store import alerts as alert_store
 from monitor.store import remedies as store
 from monitor.store.registry import read_registry
-from monitor.turn import note_remedy
+from monitor.telling import note_remedy
 from monitor.wall_clock import utc_now
 
 router = APIRouter(prefix="/v1/remedies", tags=["remedies"], responses=PROBLEMS)

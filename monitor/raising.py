@@ -1,0 +1,112 @@
+"""From an alarm to an alert, in the caller's transaction."""
+
+import logging
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor import alerts, metrics, remedies
+from monitor.deciding import decide_remedy
+from monitor.records import Alarm, Registry, Watch
+from monitor.settings import Settings
+from monitor.store import alarms as alarm_store
+from monitor.store import alerts as alert_store
+from monitor.store import remedies as remedy_store
+from monitor.telling import MONITOR, close_alert, tell
+from monitor.wall_clock import Clock
+from monitor.watches import kind_of
+
+log = logging.getLogger("monitor.raising")
+
+
+async def raise_alarm(
+    connection: AsyncConnection,
+    watch: Watch,
+    alarm: Alarm,
+    *,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    application = registry.applications[alarm.application_id]
+    alarm_id = await alarm_store.add_alarm(connection, alarm)
+    metrics.ALARMS.labels(application.name, watch.name, watch.tier.value).inc()
+    log.warning(
+        "alarm_raised application=%s watch=%s subject=%s statistic=%.3g observation=%d",
+        application.name,
+        watch.name,
+        alarm.subject,
+        alarm.statistic,
+        alarm.observation,
+    )
+    kind = kind_of(watch)
+    before = await alert_store.find_open_alert(connection, application.id, alarm.subject, kind)
+    change = alerts.on_alarm(
+        before.state if before else None,  # type: ignore[arg-type]  # the table allows the four states alone
+        before.tier if before else None,
+        watch.tier,
+        guaranteed=alarm.evidence["guaranteed"],
+    )
+    told = alerts.detail(watch, alarm, alarm_id, application.name, registry)
+    line = alerts.title(watch, alarm, application.name, registry)
+    if before is None:
+        alert = await alert_store.add_alert(
+            connection,
+            application_id=application.id,
+            subject=alarm.subject,
+            kind=kind,
+            tier=change.tier,
+            state=change.state,
+            title=line,
+            detail=told,
+            opened_at=alarm.alarmed_at,
+        )
+        told["link"] = f"{settings.console_url}/v1/alerts/{alert.id}"
+        alert = await alert_store.change_alert(connection, alert.id, detail=told)
+    else:
+        told |= {"done": before.detail.get("done", []), "link": before.detail.get("link")}
+        shown = {"title": line, "detail": told} if change.delivery else {}
+        alert = await alert_store.change_alert(
+            connection, before.id, state=change.state, tier=change.tier.value, **shown
+        )
+    await alert_store.add_alert_event(
+        connection,
+        alert.id,
+        change.event,
+        MONITOR,
+        {"alarm": alarm_id, "watch": watch.name, "tier": watch.tier.value},
+    )
+    alert = await decide_remedy(
+        connection,
+        watch,
+        alarm,
+        alarm_id=alarm_id,
+        alert=alert,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
+    if change.delivery is not None:
+        await tell(connection, change.delivery, alert, application)
+
+
+async def close_stale(connection: AsyncConnection, registry: Registry, settings: Settings) -> None:
+    """Resolve alerts about versions that left service, unless a remedy for them is still being
+    tested."""
+    for alert in await alert_store.read_alerts(connection, is_open=True):
+        reason = alerts.left_service(alert, registry)
+        if reason is None:
+            continue
+        mine = [
+            r
+            for r in await remedy_store.read_remedies(connection, alert.application_id)
+            if r.alert_id == alert.id
+        ]
+        if any(
+            r.state in remedies.IN_FLIGHT or (r.state == "acted" and r.outcome is None)
+            for r in mine
+        ):
+            continue
+        if any(r.outcome == "not_recovered" for r in mine):
+            continue
+        application = registry.applications[alert.application_id]
+        await close_alert(connection, alert, application, MONITOR, reason)
