@@ -1,10 +1,12 @@
 """The tables that the monitor writes, one file each."""
 
 from monitor.schema.alerts import AlertEventRow, AlertRow, SilenceRow
+from monitor.schema.automation import AutomationSwitchRow
 from monitor.schema.base import MonitorTable
 from monitor.schema.cursors import CursorRow
+from monitor.schema.leases import LeaseRow, ProcessRow
 from monitor.schema.remedies import RemedyRow
-from monitor.schema.signals import AlarmRow, SignalPointRow
+from monitor.schema.signals import AlarmRow, SignalPointRow, SignalSummaryRow
 from monitor.schema.watches import WatchRow, WatchStateRow
 from monitor.schema.webhooks import DeliveryAttemptRow, DeliveryRow, WebhookRow
 
@@ -12,12 +14,16 @@ __all__ = [
     "AlarmRow",
     "AlertEventRow",
     "AlertRow",
+    "AutomationSwitchRow",
     "CursorRow",
     "DeliveryAttemptRow",
     "DeliveryRow",
+    "LeaseRow",
     "MonitorTable",
+    "ProcessRow",
     "RemedyRow",
     "SignalPointRow",
+    "SignalSummaryRow",
     "SilenceRow",
     "WatchRow",
     "WatchStateRow",

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, func
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from monitor.schema.base import Big, MonitorTable
@@ -21,6 +22,13 @@ class RemedyRow(MonitorTable):
             "'rejected', 'held')",
             name="state",
         ),
+        # One change in flight for an application, whichever process decides.
+        Index(
+            "uq_remedies_in_flight",
+            "application_id",
+            unique=True,
+            postgresql_where=text("state IN ('decided', 'approved')"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Big, Identity(), primary_key=True)
@@ -28,7 +36,7 @@ class RemedyRow(MonitorTable):
     alarm_id: Mapped[int] = mapped_column(ForeignKey("alarms.id", ondelete="CASCADE"))
     alert_id: Mapped[int | None] = mapped_column(ForeignKey("alerts.id", ondelete="SET NULL"))
     kind: Mapped[str]
-    """roll_back, promote, stop_canary."""
+    """roll_back, swap, change_share, promote, stop_canary, retrain, challenge."""
     mode: Mapped[str]
     state: Mapped[str]
     state_reason: Mapped[str | None]
@@ -46,3 +54,11 @@ class RemedyRow(MonitorTable):
     outcome: Mapped[str | None]
     """recovered, not_recovered; none while it is being tested."""
     outcome_detail: Mapped[dict[str, Any] | None]
+    rule: Mapped[list[Any] | None] = mapped_column(JSONB)
+    """All steps of the watch's rule, as they were at the decision."""
+    step: Mapped[int] = mapped_column(server_default="0")
+    """Which of them this is."""
+    follows: Mapped[int | None] = mapped_column(Big)
+    """The remedy that did not help, or that this one completes."""
+    route_check: Mapped[dict[str, Any] | None]
+    """Whether the route was changed everywhere, and how that is known."""

@@ -17,7 +17,8 @@ class AlarmRow(MonitorTable):
     __table_args__ = (Index("ix_alarms_application_id_alarmed_at", "application_id", "alarmed_at"),)
 
     id: Mapped[int] = mapped_column(Big, Identity(), primary_key=True)
-    watch_id: Mapped[int] = mapped_column(ForeignKey("watches.id", ondelete="CASCADE"))
+    watch_id: Mapped[int | None] = mapped_column(ForeignKey("watches.id", ondelete="SET NULL"))
+    """None once the watch was removed: what it said is kept for good."""
     application_id: Mapped[int]
     subject: Mapped[str]
     tier: Mapped[str]
@@ -46,5 +47,22 @@ class SignalPointRow(MonitorTable):
     at: Mapped[datetime] = mapped_column(primary_key=True)
     """Start of the stretch."""
     n: Mapped[int]
+    total: Mapped[float]
+    squares: Mapped[float]
+
+
+class SignalSummaryRow(MonitorTable):
+    """The same over a minute and over an hour; those of hours are kept for good."""
+
+    __tablename__ = "signal_summaries"
+
+    application_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    signal: Mapped[str] = mapped_column(primary_key=True)
+    step_s: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Length of the stretch: 60 or 3600 seconds."""
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    """Start of the stretch."""
+    n: Mapped[int] = mapped_column(Big)
     total: Mapped[float]
     squares: Mapped[float]

@@ -31,7 +31,10 @@ class WatchRow(MonitorTable):
     settings: Mapped[dict[str, Any]]
     """Settings of reference and unit, in the words of docs/settings."""
     remedy: Mapped[str]
-    """notify, roll_back, promote, stop_canary."""
+    """First step of the rule: notify, roll_back, swap, change_share, promote, stop_canary,
+    retrain."""
+    rule: Mapped[list[Any] | None] = mapped_column(JSONB)
+    """Its steps with their settings, in order; none where the remedy alone is the rule."""
     mode: Mapped[str]
     origin: Mapped[str]
     """default or operator."""
