@@ -21,6 +21,7 @@ from serving.api import (
     health,
     keys,
     models,
+    open_inference,
     openapi,
     predictions,
     problems,
@@ -52,6 +53,7 @@ ROUTERS = (
     trace.router,
     feedback.router,
     keys.router,
+    open_inference.router,
     health.router,
 )
 SETTLE_WITHIN = timedelta(seconds=5)

@@ -35,6 +35,7 @@
     │   ├── RevisionMovedError                         revision_moved
     │   ├── NothingToRollBackToError                   nothing_to_roll_back_to
     │   ├── LastAdminKeyError                          last_admin_key
+    │   ├── ModelAmbiguousError                        model_ambiguous
     │   └── IdempotencyKeyReusedError                  idempotency_key_reused
     ├── ArtefactUnusableError                      422 artefact_unusable
     ├── VersionFailedToStartError                  422 version_failed_to_start
@@ -416,6 +417,19 @@ class NothingToRollBackToError(ConflictError):
         super().__init__(
             f"Application {shown(application)} has no earlier revision with another champion; "
             "name one with to_revision."
+        )
+
+
+class ModelAmbiguousError(ConflictError):
+    """Several applications answer with versions of the model."""
+
+    code = "model_ambiguous"
+    title = "Several applications use the model"
+
+    def __init__(self, name: str, applications: Sequence[str]) -> None:
+        super().__init__(
+            f"Expected a name that one application answers for, received {shown(name)}: it is used "
+            f"by {', '.join(applications)}. Name the application in place of the model."
         )
 
 

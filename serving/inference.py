@@ -28,11 +28,14 @@ from serving.ids import new_prediction_id, text_of
 from serving.inputs import InputCodec
 from serving.journal import Journal, Ticket
 from serving.policies import Choice, Policy
+from serving.policies.single import Single
 from serving.records import Application
 
 FLAG_DEFAULT = 1
 FLAG_CACHED = 2
 FLAG_SHADOW = 4
+FLAG_PINNED = 8
+"""The client named the version: nothing was chosen, so no test of a random split may count it."""
 
 SHADOW_DEADLINE = 30.0
 """Seconds in which a shadow may answer: it has no caller, and a pair is worth the wait."""
@@ -53,6 +56,7 @@ class ActiveRoute:
         codec: InputCodec,
         policy: Policy,
         queues: Mapping[str, BatchQueue],
+        flags: int = 0,
     ) -> None:
         """Put a route together.
 
@@ -60,12 +64,15 @@ class ActiveRoute:
         ----------
         queues
             By version reference: one for each of the policy's versions.
+        flags
+            Of every prediction's record.
         """
         self.application = application
         self.revision = revision
         self.codec = codec
         self.policy = policy
         self.queues = dict(queues)
+        self.flags = flags
         self.objective = application.latency_objective.total_seconds()
         """Seconds from arrival to the deadline."""
         self.default = json.dumps(application.default_output).encode()
@@ -74,6 +81,13 @@ class ActiveRoute:
         # What stays the same in every answer of one version, written once.
         self.heads = {ref: _head(application.name, revision, queue) for ref, queue in
                       self.queues.items()}  # fmt: skip
+
+    def pinned(self, ref: str) -> "ActiveRoute":
+        """This route with one of its versions alone, for a client that names it."""
+        return ActiveRoute(
+            application=self.application, revision=self.revision, codec=self.codec,
+            policy=Single(ref), queues={ref: self.queues[ref]}, flags=self.flags | FLAG_PINNED,
+        )  # fmt: skip
 
     def kept_context(self, context: Mapping[str, Any] | None) -> bytes | None:
         """JSON text of the part of a context that the application keeps."""
@@ -273,9 +287,9 @@ class Inference:
         )  # fmt: skip
         row = encode_prediction(
             asked.at_us, asked.id, route.queues[version].version.id, route.application.id,
-            route.revision, FLAG_DEFAULT if default else 0, int(reason) if default else None,
-            prediction.latency_us, asked.choice.propensity, asked.block, prediction.output,
-            answer.scores, asked.context,
+            route.revision, route.flags | (FLAG_DEFAULT if default else 0),
+            int(reason) if default else None, prediction.latency_us, asked.choice.propensity,
+            asked.block, prediction.output, answer.scores, asked.context,
         )  # fmt: skip
         ticket = self._journal.append_prediction(row, asked.at_us)
         counts = self.count(route.application.name)

@@ -64,6 +64,14 @@ class InputCodec:
         self._order = tuple(f"f{place}" for place in range(len(self.features)))
         self._in_order = self._order == self.row_type.__struct_fields__
         self._decoder = msgspec.json.Decoder(self.row_type | self.array_type)
+        self.kinds = tuple(feature.kind for feature in self._features)
+        """Type of each feature."""
+        self.optional = tuple(feature.optional for feature in self._features)
+        """Which features may be absent."""
+        self.nullable = tuple(feature.nullable for feature in self._features)
+        """Which features may be null."""
+        self.takes_any_number = not self._checked and set(self.kinds) == {"number"}
+        """Whether every finite number is right in every place."""
 
     def encode(self, row: Any) -> bytes | None:
         """Encode an input that the compiled types have read; None if it needs the precise reader.

@@ -34,6 +34,8 @@ from serving.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:leadsman:problem:"
+OPEN_INFERENCE = "/v2"
+"""Below it errors carry `error`, too: what the Open Inference Protocol's clients read."""
 ERRORS_LIMIT = 100
 """Field errors told in one problem: a batch may have one for every row."""
 
@@ -71,6 +73,7 @@ class Problem(BaseModel):
     code: str = Field(description="Stable name for programs; docs/errors.md lists all.")
     detail: str = Field(description="What happened this time.")
     errors: list[ProblemField] | None = None
+    error: str | None = Field(default=None, description="The detail once more, below /v2 only.")
 
 
 def problem(error: ServingError) -> dict[str, Any]:
@@ -90,11 +93,14 @@ def problem(error: ServingError) -> dict[str, Any]:
     return body
 
 
-def problem_response(error: ServingError) -> Response:
-    """An error as an answer."""
+def problem_response(error: ServingError, path: str = "") -> Response:
+    """An error as an answer to a request for a path."""
+    body = problem(error)
+    if path.startswith(OPEN_INFERENCE + "/"):
+        body["error"] = error.detail
     return Response(
         # A name in a path may hold what no UTF-8 can: ASCII with escapes always can be sent.
-        json.dumps(problem(error)),
+        json.dumps(body),
         status_code=error.status,
         headers=error.headers,
         media_type=MEDIA_TYPE,
@@ -225,7 +231,7 @@ def install(app: FastAPI) -> None:
 
     def handle(kind: type[Exception], convert: Callable[[Request, Any], ServingError]) -> None:
         async def handler(request: Request, error: Exception) -> Response:
-            return problem_response(convert(request, error))
+            return problem_response(convert(request, error), request.url.path)
 
         app.add_exception_handler(kind, handler)
 

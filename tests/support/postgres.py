@@ -76,6 +76,16 @@ def database_template(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def database(postgres_url: str, database_template: str) -> Iterator[str]:
     """URL of a database of the test's own, brought to the newest form."""
+    yield from _migrated(postgres_url, database_template)
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_url: str, database_template: str) -> Iterator[str]:
+    """URL of one database for all tests of a file."""
+    yield from _migrated(postgres_url, database_template)
+
+
+def _migrated(postgres_url: str, database_template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {database_template}")
     yield with_database(postgres_url, name)

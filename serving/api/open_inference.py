@@ -1,0 +1,386 @@
+"""Open Inference Protocol 2 over REST: health, metadata, inference.
+
+A model of the protocol is an application, or a model whose versions answer for one. Whatever way a
+prediction comes, it is recorded and watched like any other.
+
+References
+----------
+https://github.com/kserve/open-inference-protocol
+"""
+
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from fastapi import APIRouter, Request, Response, status
+from pydantic import Field
+
+from serving.api.bodies import View
+from serving.api.context import PredictContext, Services, services_of
+from serving.api.open_inference_bodies import MATRIX, blocks_of, read_request, write_answer
+from serving.api.problems import OPEN_INFERENCE as PREFIX
+from serving.api.problems import problems
+from serving.batching import State
+from serving.errors import (
+    ApplicationNotFoundError,
+    InvalidInputError,
+    JournalFailedError,
+    JournalFullError,
+    ModelAmbiguousError,
+    ModelNotFoundError,
+    OverloadedError,
+    RouteNotFoundError,
+    ServingError,
+    StartingError,
+    VersionNotFoundError,
+)
+from serving.inference import ActiveRoute
+from serving.tensors import datatype_of
+
+LENGTH_HEADER = "Inference-Header-Content-Length"
+EXTENSIONS = ("binary_tensor_data",)
+
+FEATURE_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+"""Datatype that metadata name for a feature; every numeric one is taken."""
+
+
+class ServerView(View):
+    """The server."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class LiveView(View):
+    """The process answers."""
+
+    live: bool
+
+
+class ReadyView(View):
+    """Whether predictions can be answered now."""
+
+    ready: bool
+
+
+class ModelReadyView(View):
+    """Whether a model can answer now."""
+
+    name: str
+    ready: bool
+
+
+class TensorView(View):
+    """What a tensor looks like; -1 is the number of rows."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, str] = Field(default_factory=dict)
+
+
+class ModelView(View):
+    """A model, and the tensors that it takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorView]
+    outputs: list[TensorView]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a path names."""
+
+    name: str
+    route: ActiveRoute
+    refs: tuple[str, ...]
+    """The versions that may answer, the champion first."""
+    pinned: bool
+    """Whether the path leaves the route no choice."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every version that may answer has a replica."""
+        return all(self.route.queues[ref].state == State.READY for ref in self.refs)
+
+    @property
+    def datatype(self) -> str:
+        """Datatype of the output."""
+        if self.route.application.task == "regression":
+            return "FP64"
+        hello = self.route.queues[self.refs[0]].hello
+        return "BYTES" if hello is None else datatype_of(hello.classes or ())
+
+
+def find(services: Services, name: str, version: str | None = None) -> Named:
+    """The route that answers for a name.
+
+    Raises
+    ------
+    ModelNotFoundError, VersionNotFoundError
+        If nothing that is served has the name.
+    ModelAmbiguousError
+        If several applications use the model.
+    RouteNotFoundError
+        If the application has no route.
+    """
+    inference = services.inference
+    route = inference.routes.get(name)
+    if route is not None:
+        refs = route.policy.versions()
+        if version is None:
+            return Named(name, route, refs, False)
+        found = tuple(ref for ref in refs if version in (ref, ref.partition(":")[2]))
+        if len(found) != 1:
+            raise VersionNotFoundError(f"{name}:{version}")
+        return Named(name, route, found, True)
+    if name in inference.known:
+        raise StartingError if inference.restoring else RouteNotFoundError(name)
+    linked = {
+        application: refs
+        for application, one in inference.routes.items()
+        if (refs := _of_model(one, name))
+    }
+    if len(linked) > 1:
+        raise ModelAmbiguousError(name, sorted(linked))
+    if not linked:
+        raise StartingError if inference.restoring else ModelNotFoundError(name)
+    [(application, refs)] = linked.items()
+    route = inference.routes[application]
+    if version is not None:
+        if f"{name}:{version}" not in refs:
+            raise VersionNotFoundError(f"{name}:{version}")
+        return Named(name, route, (f"{name}:{version}",), True)
+    # A route that mixes models could answer with another one: then the name is the model's alone.
+    mixed = len(refs) < len(route.policy.versions())
+    return Named(name, route, refs[:1] if mixed else refs, mixed)
+
+
+def _of_model(route: ActiveRoute, model: str) -> tuple[str, ...]:
+    return tuple(ref for ref in route.policy.versions() if ref.partition(":")[0] == model)
+
+
+def _metadata(named: Named) -> ModelView:
+    codec = named.route.codec
+    if codec.encoding == "float64":
+        names = {"features": ", ".join(codec.features)}
+        inputs = [TensorView(name=MATRIX, datatype="FP64", shape=[-1, len(codec.features)],
+                             parameters=names)]  # fmt: skip
+    else:
+        inputs = [
+            TensorView(name=name, datatype=FEATURE_TYPES[kind], shape=[-1, 1])
+            for name, kind in zip(codec.features, codec.kinds, strict=True)
+        ]
+    outputs = [TensorView(name="output", datatype=named.datatype, shape=[-1])]
+    queue = named.route.queues[named.refs[0]]
+    if queue.hello is not None and queue.hello.classes:
+        width = len(queue.hello.classes)
+        outputs.append(TensorView(name="scores", datatype="FP64", shape=[-1, width]))
+    outputs += [
+        TensorView(name="prediction_id", datatype="BYTES", shape=[-1]),
+        TensorView(name="default", datatype="BOOL", shape=[-1]),
+        TensorView(name="version", datatype="BYTES", shape=[-1]),
+    ]
+    return ModelView(
+        name=named.name,
+        versions=[ref.partition(":")[2] for ref in named.refs],
+        platform=f"leadsman_{queue.version.framework}",
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+router = APIRouter(prefix=PREFIX, tags=["open inference protocol"])
+
+NO_MODEL: tuple[type[ServingError], ...] = (
+    ModelNotFoundError, VersionNotFoundError, ApplicationNotFoundError, RouteNotFoundError,
+    ModelAmbiguousError,
+)  # fmt: skip
+
+
+@router.get("", summary="The server's name and extensions", responses=problems(public=True))
+async def server() -> ServerView:
+    """Say what serves here."""
+    return ServerView(
+        name="leadsman", version=metadata.version("leadsman"), extensions=list(EXTENSIONS)
+    )
+
+
+@router.get("/health/live", summary="Is the process alive", responses=problems(public=True))
+async def live() -> LiveView:
+    """Say that the process answers."""
+    return LiveView(live=True)
+
+
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": ReadyView, "description": "Routes are missing or do not answer."}
+}
+
+
+@router.get(
+    "/health/ready",
+    summary="Can every route be answered",
+    response_model=ReadyView,
+    responses={**problems(public=True), **NOT_READY},
+)
+async def ready(request: Request, response: Response) -> ReadyView:
+    """Say whether every route can be answered; `/readyz` says what is missing."""
+    services = services_of(request)
+    is_ready = services.rollout.restored and not services.rollout.waiting()
+    if not is_ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return ReadyView(ready=is_ready)
+
+
+@router.get(
+    "/models/{model}/ready",
+    summary="Can a model answer",
+    response_model=ModelReadyView,
+    responses={**problems(*NO_MODEL), **NOT_READY},
+)
+@router.get(
+    "/models/{model}/versions/{version}/ready",
+    summary="Can one version of a model answer",
+    response_model=ModelReadyView,
+    responses={**problems(*NO_MODEL), **NOT_READY},
+)
+async def model_ready(
+    model: str, response: Response, context: PredictContext, version: str | None = None
+) -> ModelReadyView:
+    """Say whether every version that may answer for the name has a replica."""
+    named = find(context.services, model, version)
+    if not named.is_ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return ModelReadyView(name=model, ready=named.is_ready)
+
+
+@router.get("/models/{model}", summary="A model's tensors", responses=problems(*NO_MODEL))
+@router.get(
+    "/models/{model}/versions/{version}",
+    summary="The tensors of one version",
+    responses=problems(*NO_MODEL),
+)
+async def model_metadata(
+    model: str, context: PredictContext, version: str | None = None
+) -> ModelView:
+    """Tell the tensors of an application, or of a model whose versions answer for one.
+
+    An input whose features are all numbers is told as one matrix; a tensor for each feature, named
+    as the feature, is taken as well, and is the form where a feature is text.
+    """
+    return _metadata(find(context.services, model, version))
+
+
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "parameters": {"type": "object"},
+        "data": {"type": "array"},
+    },
+}
+_REQUEST = {
+    "requestBody": {
+        "required": True,
+        "description": "JSON, or with the header `Inference-Header-Content-Length` JSON of that "
+        "length and the tensors' binary data behind it.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "properties": {
+                        "id": {"type": "string"},
+                        "parameters": {
+                            "type": "object",
+                            "description": "`binary_data_output`; all others are the context that "
+                            "policies split by and the record keeps.",
+                        },
+                        "inputs": {"type": "array", "minItems": 1, "items": _TENSOR},
+                        "outputs": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["name"],
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "parameters": {"type": "object"},
+                                },
+                            },
+                        },
+                    },
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+class OutputView(View):
+    """A tensor of an answer."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any] | None = None
+    data: list[Any] | None = None
+
+
+class InferView(View):
+    """An answer; `prediction_id` among the outputs is what feedback names."""
+
+    model_name: str
+    model_version: str | None = None
+    id: str | None = None
+    parameters: dict[str, Any]
+    outputs: list[OutputView]
+
+
+@router.post(
+    "/models/{model}/infer",
+    summary="Predict from tensors",
+    response_model=InferView,
+    openapi_extra=_REQUEST,
+    responses=problems(*NO_MODEL, InvalidInputError, JournalFullError, JournalFailedError,
+                       OverloadedError),
+)  # fmt: skip
+@router.post(
+    "/models/{model}/versions/{version}/infer",
+    summary="Predict from tensors by one version",
+    response_model=InferView,
+    openapi_extra=_REQUEST,
+    responses=problems(*NO_MODEL, InvalidInputError, JournalFullError, JournalFailedError,
+                       OverloadedError),
+)  # fmt: skip
+async def infer(
+    model: str, request: Request, context: PredictContext, version: str | None = None
+) -> Response:
+    """Answer every row by the route, or by the version that the path names.
+
+    Rows are the first dimension. One wrong value refuses the request; an answer that does not come
+    by the latency objective is the application's default output, and the output `default` says so.
+    """
+    services = context.services
+    asked = read_request(await request.body(), request.headers.get(LENGTH_HEADER))
+    # Looked up after the last wait: from here to the queue is one turn of the event loop.
+    named = find(services, model, version)
+    counts = services.inference.count(named.route.application.name)
+    try:
+        blocks = blocks_of(named.route.codec, asked.tensors)
+    except InvalidInputError:
+        counts.errors += 1
+        raise
+    route = named.route.pinned(named.refs[0]) if named.pinned else named.route
+    predictions = await services.inference.predict_many(route, blocks, asked.context)
+    body, length = write_answer(asked, predictions, model=model, datatype=named.datatype)
+    if length is None:
+        return Response(body, media_type="application/json")
+    return Response(body, media_type="application/octet-stream",
+                    headers={LENGTH_HEADER: str(length)})  # fmt: skip
