@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from serving.errors import VersionFailedToStartError
-from serving.launchers.base import Launcher, Replica
+from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica
 from serving.records import Version
 from serving.replica.protocol import Frame, Kind, ProtocolError
 from serving.replica_client import Hello, ReplicaConnection, parse_hello
@@ -46,6 +46,7 @@ class ReplicaSupervisor:
         on_ready: Callable[[Hello], None],
         on_frame: Callable[[Frame], None],
         on_lost: Lost,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self.state = "starting"
         """One of batching's `State`."""
@@ -55,6 +56,7 @@ class ReplicaSupervisor:
         self._launcher = launcher
         self._features = features
         self._python = python
+        self._limits = limits
         self._on_ready = on_ready
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -115,7 +117,7 @@ class ReplicaSupervisor:
     async def _bring_up(self, within: float) -> Hello:
         loop = asyncio.get_running_loop()
         replica = self._replica = await self._launcher.start(
-            self._version, python=self._python, features=self._features
+            self._version, python=self._python, features=self._features, limits=self._limits
         )
         self._greeted = loop.create_future()
         self._ended = loop.create_future()

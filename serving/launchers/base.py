@@ -1,10 +1,25 @@
 """The contract of every launcher."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from serving.records import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one replica may use of the machine; each launcher says how far it holds that."""
+
+    cpu: float | None = None
+    """Processors; none for as many as there are."""
+    memory_mb: int | None = None
+    """Memory of its own in MiB; none for as much as there is."""
+
+
+UNLIMITED = Limits()
+"""What a version gets of which nothing else was said."""
 
 
 class Replica(Protocol):
@@ -31,7 +46,12 @@ class Launcher(Protocol):
     """Starts replicas."""
 
     async def start(
-        self, version: Version, *, python: Path | None, features: tuple[str, ...]
+        self,
+        version: Version,
+        *,
+        python: Path | None,
+        features: tuple[str, ...],
+        limits: Limits = UNLIMITED,
     ) -> Replica:
         """Start a replica and return at once: that it works is known when it says hello.
 
@@ -41,6 +61,8 @@ class Launcher(Protocol):
             Interpreter of the model's environment; none for the service's own.
         features
             Names of the features in a row's order, for models that go by names.
+        limits
+            What the replica may use.
 
         Raises
         ------

@@ -1,9 +1,18 @@
-"""Replicas as child processes of this one."""
+"""Replicas as child processes of this one.
+
+What holds of their limits: memory is bounded by the kernel (`RLIMIT_DATA`: heap and anonymous maps
+that the process writes), so that a model which wants more gets a MemoryError or ends, and no
+neighbour does. Processors are bounded by affinity, in whole ones: a replica with `cpu` 1.5 runs on
+two, and starts as many threads in the numeric libraries.
+"""
 
 import asyncio
 import contextlib
+import itertools
 import json
+import math
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -14,10 +23,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import serving.replica
+from serving.launchers.base import UNLIMITED, Limits
 from serving.records import Version
 
 LAST_WORDS_BYTES = 4096
 """How much of the end of standard error is told."""
+
+LOG_LIMIT = 1024 * 1024
+"""Bytes of standard error at which all but the end is dropped: a model may print for ever."""
+LOG_TAIL = 64 * 1024
+"""Bytes of the end that stay then."""
+TRIM_INTERVAL = 1.0
+"""Seconds between two looks at the sizes of the logs."""
 
 LOGS_KEPT = 32
 """Files of standard error kept; a replica that dies for ever must not fill the disk with them."""
@@ -26,21 +43,31 @@ OWN_VARIABLES = ("SERVING_", "MONITOR_", "LEADSMAN_", "PG", "PYTHON")
 """Beginnings of variables that a replica does not inherit: a model has no business with our keys
 and passwords, and another interpreter none with our module path."""
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-)
-"""Small batches lose more to waking threads than they gain, and replicas share the cores."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Set to the processors of a limit, else to one: small batches lose more to waking threads than they
+gain, and replicas share the cores."""
+
+
+OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")
+"""What is written where memory was refused."""
 
 
 class ProcessReplica:
     """A child process in a process group of its own."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], address: str, log: Path, folder: Path
+        self,
+        process: subprocess.Popen[bytes],
+        address: str,
+        log: Path,
+        folder: Path,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self._process = process
         self._log = log
         self._folder = folder
+        self._limits = limits
+        self._killed = False
         self.address = address
         self.pid = process.pid
 
@@ -66,6 +93,7 @@ class ProcessReplica:
 
     def kill(self) -> None:
         """Kill the group: also what the model started itself."""
+        self._killed = self._killed or self._process.poll() is None
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -73,11 +101,33 @@ class ProcessReplica:
             return
 
     def last_words(self) -> str:
-        """The end of its standard error."""
+        """The end of its standard error, and what ended it where the process could not say."""
         with self._log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(0, size - LAST_WORDS_BYTES))
-            return log.read().decode(errors="replace").strip()
+            words = log.read().decode(errors="replace").strip()
+        return "\n".join(filter(None, (words, self._verdict(words))))
+
+    def _verdict(self, words: str) -> str:
+        limit = self._limits.memory_mb
+        if limit is not None and any(sign in words for sign in OUT_OF_MEMORY):
+            return f"(It reached its memory limit of {limit} MiB.)"
+        if self._process.poll() == -signal.SIGKILL and not self._killed:
+            return "(It was killed by SIGKILL, as the kernel does where memory runs out.)"
+        return ""
+
+    def trim(self) -> None:
+        """Drop all but the end of a log that has grown too long."""
+        with contextlib.suppress(FileNotFoundError), self._log.open("r+b") as log:
+            size = log.seek(0, os.SEEK_END)
+            if size <= LOG_LIMIT:
+                return
+            log.seek(size - LOG_TAIL)
+            tail = log.read(LOG_TAIL)
+            # The replica appends, so that what it writes after this lands behind it.
+            log.truncate(0)
+            log.seek(0)
+            log.write(tail)
 
 
 class ProcessLauncher:
@@ -87,9 +137,17 @@ class ProcessLauncher:
         self._folder = folder.resolve()
         self._home = self._folder / "home"
         self._started = 0
+        self._running: list[ProcessReplica] = []
+        self._trimming: asyncio.TimerHandle | None = None
+        self._places = itertools.cycle(sorted(os.sched_getaffinity(0)))
 
     async def start(
-        self, version: Version, *, python: Path | None, features: tuple[str, ...]
+        self,
+        version: Version,
+        *,
+        python: Path | None,
+        features: tuple[str, ...],
+        limits: Limits = UNLIMITED,
     ) -> ProcessReplica:
         """Start a replica on a socket that listens already, so that nobody waits for a file."""
         self._prepare()
@@ -103,15 +161,45 @@ class ProcessLauncher:
             listener.bind(address)
             listener.listen(1)
             command = self._command(version, python, features, listener.fileno())
-            process = self._spawn(command, log, listener.fileno())
-        return ProcessReplica(process, address, log, folder)
+            process = self._spawn(command, log, listener.fileno(), limits)
+        self._bound(process.pid, limits)
+        replica = ProcessReplica(process, address, log, folder, limits)
+        self._running.append(replica)
+        if self._trimming is None:
+            self._look_at_logs()
+        return replica
 
-    def _spawn(self, command: list[str], log: Path, fd: int) -> subprocess.Popen[bytes]:
-        with log.open("wb") as words:
+    def _spawn(
+        self, command: list[str], log: Path, fd: int, limits: Limits
+    ) -> subprocess.Popen[bytes]:
+        log.unlink(missing_ok=True)
+        with log.open("ab") as words:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, cwd=self._home,
-                env=_environment(), pass_fds=(fd,), start_new_session=True,
+                env=_environment(limits), pass_fds=(fd,), start_new_session=True,
             )  # fmt: skip
+
+    def _bound(self, pid: int, limits: Limits) -> None:
+        """Hold a process to its limits. It is still loading the interpreter, far below them."""
+        # One that has ended already needs no limits; its own words say why it did.
+        with contextlib.suppress(ProcessLookupError):
+            if limits.memory_mb is not None:
+                most = limits.memory_mb * 1024 * 1024
+                resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
+            if limits.cpu is not None:
+                available = len(os.sched_getaffinity(0))
+                count = min(math.ceil(limits.cpu), available)
+                os.sched_setaffinity(pid, set(itertools.islice(self._places, count)))
+
+    def _look_at_logs(self) -> None:
+        """Trim what grew too long, as long as replicas run."""
+        self._running = [one for one in self._running if one.poll() is None]
+        for one in self._running:
+            one.trim()
+        self._trimming = None
+        if self._running:
+            loop = asyncio.get_running_loop()
+            self._trimming = loop.call_later(TRIM_INTERVAL, self._look_at_logs)
 
     def _command(
         self, version: Version, python: Path | None, features: tuple[str, ...], fd: int
@@ -141,6 +229,7 @@ class ProcessLauncher:
             link.symlink_to(target)
 
 
-def _environment() -> dict[str, str]:
+def _environment(limits: Limits) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
-    return {**kept, **ONE_THREAD, "PYTHONUNBUFFERED": "1"}
+    threads = str(math.ceil(limits.cpu)) if limits.cpu is not None else "1"
+    return {**kept, **dict.fromkeys(THREADS, threads), "PYTHONUNBUFFERED": "1"}
