@@ -37,7 +37,10 @@ def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
 
 
 def grants(
-    clock: int | None, at: Sequence[int], event: Sequence[int], budget_per_year: float
+    clock: int | None,
+    at: Sequence[int] | NDArray[np.int64],
+    event: Sequence[int] | NDArray[np.int64],
+    budget_per_year: float,
 ) -> tuple[NDArray[np.float64], int | None]:
     """Expected false alarms granted to each observation of one watch.
 

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from drift.base import Detector
 from drift.catalog import create
 from drift.means.blocks import Blocks
+from monitor.columns import Ids
 from monitor.evidence import Sums, Trace
 from monitor.moments import from_micros, to_micros
 from monitor.records import Json, Watch, WatchState
@@ -56,9 +58,9 @@ class Subject:
     """First row of the block begun, and its time."""
     learned: int = 0
     learned_sum: float = 0.0
-    values: list[float] = field(default_factory=list)
-    at: list[int] = field(default_factory=list)
-    ids: list[UUID] = field(default_factory=list)
+    values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    ids: Ids = field(default_factory=lambda: np.zeros(0, "S16"))
     """The last steps: value, time and prediction of the first row of each."""
     sums: Sums = field(default_factory=Sums)
     """Over all steps."""
@@ -102,9 +104,9 @@ class Subject:
             0 if self.partial is None else self.partial[1],
             self.learned,
             self.learned_sum,
-            np.array(self.values, "<f8").tobytes(),
-            np.array(self.at, "<i8").tobytes(),
-            b"".join(i.bytes for i in self.ids),
+            self.values.tobytes(),
+            self.at.tobytes(),
+            self.ids.tobytes(),
             (self.sums.n, self.sums.total, self.sums.squares),
         )
         return WatchState(
@@ -148,9 +150,9 @@ def from_row(watch: Watch, row: WatchState) -> Subject:
     made.pending_grant = saved.pending_grant
     made.partial = (UUID(bytes=saved.partial_id), saved.partial_at) if saved.partial_id else None
     made.learned, made.learned_sum = saved.learned, saved.learned_sum
-    made.values = np.frombuffer(saved.values, "<f8").tolist()
-    made.at = np.frombuffer(saved.at, "<i8").tolist()
-    made.ids = [UUID(bytes=saved.ids[i : i + 16]) for i in range(0, len(saved.ids), 16)]
+    made.values = np.frombuffer(saved.values, np.float64)
+    made.at = np.frombuffer(saved.at, np.int64)
+    made.ids = np.frombuffer(saved.ids, "S16")
     made.sums = Sums(*saved.sums)
     made.trace = Trace.from_json(row.summary.get("trace", {}))
     made.observations, made.granted, made.alarms = row.observations, row.granted, row.alarms

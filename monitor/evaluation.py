@@ -4,13 +4,13 @@ it."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drift.base import Alarm as Rejection
 from monitor.budget import grants
+from monitor.columns import Ids, id_at
 from monitor.detector_state import RECENT, Subject, new_subject, seen_until
 from monitor.evidence import Sums
 from monitor.moments import from_micros, to_micros
@@ -32,7 +32,7 @@ class Rows:
     """Losses or differences of losses, in the loss's own unit."""
     at: NDArray[np.int64]
     """When the labels were received, microseconds since 1970."""
-    ids: Sequence[UUID]
+    ids: Ids
     grants: Floats
 
     def cut(self, start: int) -> "Rows":
@@ -46,8 +46,8 @@ class _Steps:
     grants: Floats
     deciding: NDArray[np.int64]
     """Index of the row that completes each step."""
-    first_ids: Sequence[UUID]
-    first_at: Sequence[int]
+    first_ids: Ids
+    first_at: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,6 @@ def run_watch(
     granted, moved = grants(
         clock, observations.at, observations.event, budget_per_year * time_scale
     )
-    values = np.array(observations.value, np.float64)
-    times = np.array(observations.at, np.int64)
     alarms: list[Alarm] = []
     touched = []
     for name, places in observations.by_subject().items():
@@ -98,8 +96,12 @@ def run_watch(
             if resolved is None:
                 continue
             subject = subjects[name] = new_subject(watch, name, resolved)
-        ids = [observations.prediction[i] for i in places.tolist()]
-        rows = Rows(values[places], times[places], ids, granted[places])
+        rows = Rows(
+            observations.value[places],
+            observations.at[places],
+            observations.prediction[places],
+            granted[places],
+        )
         alarms.extend(consume(subject, rows, budget_per_year=budget_per_year))
         touched.append(subject)
     return Tested(alarms, None if moved is None else from_micros(moved), touched)
@@ -178,9 +180,9 @@ def consume(subject: Subject, rows: Rows, *, budget_per_year: float) -> list[Ala
     resets = ended_in_alarm and subject.watch.detector in GUARANTEED
     subject.statistic = 0.0 if resets else float(statistic[-1])
     subject.sums = subject.sums.plus(Sums.of(steps.values))
-    subject.values = [*subject.values, *steps.values.tolist()][-RECENT:]
-    subject.at = [*subject.at, *steps.first_at][-RECENT:]
-    subject.ids = [*subject.ids, *steps.first_ids][-RECENT:]
+    subject.values = np.concatenate((subject.values, steps.values[-RECENT:]))[-RECENT:]
+    subject.at = np.concatenate((subject.at, steps.first_at[-RECENT:]))[-RECENT:]
+    subject.ids = np.concatenate((subject.ids, steps.first_ids[-RECENT:]))[-RECENT:]
     return alarms
 
 
@@ -207,25 +209,23 @@ def _learn(subject: Subject, rows: Rows) -> int:
 def _steps(subject: Subject, rows: Rows) -> _Steps:
     # A loss lies in [0, 1] after this, a difference of two in [-1, 1].
     values = np.clip(rows.values / subject.scale, -1.0, 1.0)
-    at = rows.at.tolist()
     if subject.blocks is None:
-        return _Steps(values, rows.grants, np.arange(len(values)), rows.ids, at)
+        return _Steps(values, rows.grants, np.arange(len(values)), rows.ids, rows.at)
     means, last = subject.blocks.push(values)
     last = np.asarray(last, np.int64)
     begins = np.concatenate(([0], last + 1))
     granted = np.concatenate(([0.0], np.cumsum(rows.grants)))
     grants = np.diff(granted[begins])
-    first_ids = [rows.ids[i] for i in begins[:-1]]
-    first_at = [at[i] for i in begins[:-1]]
+    first_ids, first_at = rows.ids[begins[:-1]], rows.at[begins[:-1]]
     if len(last):
         grants[0] += subject.pending_grant
         if subject.partial is not None:
-            first_ids[0], first_at[0] = subject.partial
+            first_ids[0], first_at[0] = subject.partial[0].bytes, subject.partial[1]
         subject.pending_grant, subject.partial = 0.0, None
     rest = int(begins[-1])
     if rest < len(values):
         subject.pending_grant += float(granted[-1] - granted[rest])
-        subject.partial = subject.partial or (rows.ids[rest], at[rest])
+        subject.partial = subject.partial or (id_at(rows.ids, rest), int(rows.at[rest]))
     return _Steps(np.asarray(means, np.float64), grants, last, first_ids, first_at)
 
 
@@ -243,8 +243,8 @@ def _alarm(
 ) -> Alarm:
     assert subject.detector is not None
     values = np.concatenate((subject.values, steps.values[: rejection.step + 1]))
-    ids = [*subject.ids, *steps.first_ids[: rejection.step + 1]]
-    at = [*subject.at, *steps.first_at[: rejection.step + 1]]
+    ids = np.concatenate((subject.ids, steps.first_ids[: rejection.step + 1]))
+    at = np.concatenate((subject.at, steps.first_at[: rejection.step + 1]))
     onset = max(0, len(values) - 1 - rejection.onset)
     after = Sums.of(values[onset:])
     before = subject.sums.plus(Sums.of(steps.values[: rejection.step + 1])).minus(after)
@@ -267,8 +267,8 @@ def _alarm(
         "observations": observation,
         "steps": first + rejection.step,
         "onset": {
-            "prediction_id": str(ids[onset]),
-            "at": from_micros(at[onset]).isoformat(),
+            "prediction_id": str(id_at(ids, onset)),
+            "at": from_micros(int(at[onset])).isoformat(),
             "steps_ago": rejection.onset,
             "observations_ago": rejection.onset * block,
             "is_oldest_kept": rejection.onset > len(values) - 1,
@@ -285,9 +285,9 @@ def _alarm(
         subject.watch.tier,
         from_micros(int(rows.at[row])),
         observation,
-        rows.ids[row],
-        ids[onset],
-        from_micros(at[onset]),
+        id_at(rows.ids, row),
+        id_at(ids, onset),
+        from_micros(int(at[onset])),
         rejection.statistic,
         rejection.threshold,
         evidence,

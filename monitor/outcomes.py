@@ -112,8 +112,8 @@ def _fresh(remedy: Remedy, extracted: Extracted, registry: Registry) -> list[flo
     found = extracted.get((remedy.application_id, signal))
     if found is None:
         return []
-    return [
-        value
-        for value, about, revision in zip(found.value, found.subject, found.revision, strict=True)
-        if about == subject and revision >= remedy.to_revision
-    ]
+    if subject not in found.names:
+        return []
+    mine = found.code == found.names.index(subject)
+    values: list[float] = found.value[mine & (found.revision >= remedy.to_revision)].tolist()
+    return values

@@ -1,23 +1,26 @@
 """The same tests over past rows: what would have happened. Nothing is written, nobody is told."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor import budget
+from monitor.columns import id_at
 from monitor.detector_state import Subject
 from monitor.evaluation import run_watch
 from monitor.feed import join
+from monitor.moments import to_micros
 from monitor.records import START, Alarm, Json, Watch
 from monitor.replay_file import Reference, read_file
 from monitor.settings import Mode, Settings, Tier
-from monitor.signals import LOSS, Observations, extract
+from monitor.signals import LOSS, Extracted, Observations, extract
 from monitor.store import record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
@@ -101,7 +104,7 @@ class _Run:
                 watch,
                 observations,
                 self.subjects.setdefault(watch.id, {}),
-                {name: self.references(name) for name in set(observations.subject)},
+                {name: self.references(name) for name in observations.names},
                 task=self.task,
                 budget_per_year=self.yearly.get(watch.id, 0.0),
                 time_scale=self.time_scale,
@@ -198,7 +201,7 @@ def replay_file(
     done = 0
     for chunk in rows.observations():
         run.feed(LOSS, chunk)
-        done += len(chunk.value)
+        done += len(chunk)
         if progress is not None:
             progress(done, rows.tested)
     return run.report(rows.rows, time.perf_counter() - started)
@@ -308,19 +311,15 @@ async def replay_record(
                 connection, after, rows=settings.turn_rows
             ):
                 until = shipments[-1].position
-                events = [
-                    event
-                    for event in join(
-                        *await record.read_rows(connection, shipments), after=after, until=until
-                    )
-                    if event.fresh[0].application_id == found.id
-                    and (start is None or event.label.received_at >= start)
-                    and (end is None or event.label.received_at < end)
-                ]
-                for event in events:
-                    numbers.setdefault(event.label.prediction_id, len(numbers))
-                for (_, signal), observations in extract(events, registry).items():
-                    run.feed(signal, observations)
+                stretch = join(
+                    *await record.read_rows(connection, shipments, [found.id]),
+                    after=after,
+                    until=until,
+                )
+                for signal, seen in _between(extract(stretch, registry), start, end):
+                    for row in range(len(seen)):
+                        numbers.setdefault(id_at(seen.prediction, row), len(numbers))
+                    run.feed(signal, seen)
                 total += sum(s.predictions for s in shipments)
                 if progress is not None:
                     progress(total, total)
@@ -329,5 +328,20 @@ async def replay_record(
     finally:
         await engine.dispose()
 
+
+def _between(
+    extracted: Extracted, start: datetime | None, end: datetime | None
+) -> Iterator[tuple[str, Observations]]:
+    """Observations of [start, end), by signal."""
+    low = NEVER if start is None else to_micros(start)
+    high = ALWAYS if end is None else to_micros(end)
+    for (_, signal), observations in extracted.items():
+        seen = observations.take((observations.at >= low) & (observations.at < high))
+        if len(seen):
+            yield signal, seen
+
+
+NEVER, ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+"""Before and after every moment."""
 
 __all__ = ["Progress", "ReplaySettings", "Report", "replay_file", "replay_record"]

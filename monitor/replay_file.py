@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +17,10 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from monitor.columns import ids_of
 from monitor.errors import InvalidRowsError
 from monitor.signals import Observations
+from monitor.signals.base import coded
 
 CHUNK = 20_000
 """Rows fed to the watches at once."""
@@ -62,14 +63,19 @@ class FileRows:
         """The rows in stretches."""
         for start in range(0, len(self.row), CHUNK):
             part = slice(start, start + CHUNK)
-            rows = self.row[part].tolist()
+            rows = self.row[part]
+            code, names = coded(self.version[part])
+            # The number of a row stands for its prediction's id.
+            ids = np.zeros((len(rows), 2), ">i8")
+            ids[:, 1] = rows
             yield Observations(
                 event=rows,
-                at=self.at[part].tolist(),
-                prediction=[UUID(int=r) for r in rows],
-                subject=[str(v) for v in self.version[part].tolist()],
-                value=self.losses[part].tolist(),
-                revision=[0] * len(rows),
+                at=self.at[part],
+                prediction=ids_of(ids.view(np.uint8)),
+                code=code,
+                names=names,
+                value=self.losses[part],
+                revision=np.zeros(len(rows), np.int64),
             )
 
 

@@ -1,6 +1,5 @@
 """One turn: read, join, test, alarm, alert, decide, save; all of it in the caller's transaction."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +50,7 @@ async def take_turn(connection: AsyncConnection, settings: Settings, clock: Cloc
         return None
     until = shipments[-1].position
     answers, labels = await record.read_rows(connection, shipments)
-    events = join(answers, labels, after=after, until=until)
-    extracted = extract(events, registry)
+    extracted = extract(join(answers, labels, after=after, until=until), registry)
     await alarm_store.add_points(connection, _points(extracted, settings.series_step_us))
     found = await evaluate(connection, extracted, registry, settings)
     for watch, alarm in found:
@@ -66,7 +64,7 @@ async def take_turn(connection: AsyncConnection, settings: Settings, clock: Cloc
         until,
         sum(s.predictions for s in shipments),
         sum(s.feedback for s in shipments),
-        sum(len(o.value) for o in extracted.values()),
+        sum(map(len, extracted.values())),
         len(found),
     )
 
@@ -88,7 +86,7 @@ async def evaluate(
         references: dict[str, list[float] | None] = {}
         for watch in concerned:
             observations = extracted[application_id, watch.signal]
-            for name in set(observations.subject) - subjects[watch.id].keys() - references.keys():
+            for name in set(observations.names) - subjects[watch.id].keys() - references.keys():
                 references[name] = await registry_store.read_reference_losses(
                     connection, int(name.split(",")[0]), application.task
                 )
@@ -112,20 +110,21 @@ async def evaluate(
 
 def _points(extracted: Extracted, step_us: int) -> list[alarm_store.Point]:
     points = []
-    for (application, signal), observations in extracted.items():
-        values: dict[tuple[str, int], list[float]] = defaultdict(list)
-        for subject, at, value in zip(
-            observations.subject, observations.at, observations.value, strict=True
-        ):
-            values[subject, at // step_us * step_us].append(value)
-        for (subject, at), some in values.items():
+    for (application, signal), seen in extracted.items():
+        stretch, place = np.unique(seen.at // step_us, return_inverse=True)
+        cell = place * len(seen.names) + seen.code
+        size = len(stretch) * len(seen.names)
+        counts = np.bincount(cell, minlength=size)
+        totals = np.bincount(cell, seen.value, size)
+        squares = np.bincount(cell, np.square(seen.value), size)
+        for number in np.flatnonzero(counts).tolist():
             points.append(
                 alarm_store.Point(
                     application,
                     signal,
-                    subject,
-                    from_micros(at),
-                    Sums.of(np.array(some, np.float64)),
+                    seen.names[number % len(seen.names)],
+                    from_micros(int(stretch[number // len(seen.names)]) * step_us),
+                    Sums(int(counts[number]), float(totals[number]), float(squares[number])),
                 )
             )
     return points

@@ -5,18 +5,20 @@ goes by number alone steps over one that commits late. So it goes by writing tra
 below the oldest one that is still open.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, text
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.columns import Answers, Ids, Labels, id_at, ids_of
 from monitor.feed import SKEW
 from monitor.moments import from_micros
-from monitor.records import Answer, Label, Position
+from monitor.records import Position
+from monitor.store.copy_rows import Layout, copy_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +46,44 @@ _SHIPMENTS = text("""
 """)
 
 _ANSWER = """
-    SELECT s.xact_id::text::bigint AS xact_id, p.shipment, p.predicted_at, p.id, p.version_id,
-           p.application_id, p.revision, p.flags, p.output
-      FROM predictions p JOIN shipments s ON s.id = p.shipment
+    SELECT octet_length(p.input) + coalesce(octet_length(p.output), 0)
+             + coalesce(octet_length(p.scores), 0) + coalesce(octet_length(p.context::text), 0),
+           {xact_id}, p.shipment, p.predicted_at, p.id, p.version_id, p.application_id, p.revision,
+           p.flags, coalesce(p.default_reason, int2 '-1'), p.latency_us, p.propensity,
+           p.input, coalesce(p.output, ''), coalesce(p.scores, ''), coalesce(p.context::text, '')
+      FROM predictions p
 """
-_ANSWERS_SHIPPED = text(
-    _ANSWER
-    + """
-     WHERE p.predicted_at BETWEEN :low AND :high AND p.shipment = ANY(CAST(:shipments AS bigint[]))
-"""
+_ANSWER_LAYOUT = Layout(
+    (">i8", ">i8", ">i8", "S16", ">i4", ">i4", ">i4", ">i2", ">i2", ">i4", ">f4"), texts=4
 )
-# The millisecond in an id is that of `predicted_at`, so an id alone leads to its partition and key.
-_ANSWERS_NAMED = text(
-    _ANSWER
-    + """
-      JOIN unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) AS f (id, moment)
-        ON p.predicted_at >= f.moment AND p.predicted_at < f.moment + interval '1 millisecond' AND
-        p.id = f.id
-     WHERE p.predicted_at BETWEEN :low AND :high
-"""
-)
-
 _LABEL = """
-    SELECT s.xact_id::text::bigint AS xact_id, f.shipment, f.received_at, f.id, f.prediction_id,
-    f.label
-      FROM feedback f JOIN shipments s ON s.id = f.shipment
+    SELECT octet_length(f.label), {xact_id}, f.shipment, f.received_at, f.id, f.prediction_id,
+           f.label
+      FROM feedback f
 """
-_LABELS_SHIPPED = text(
-    _LABEL
-    + """
-     WHERE f.received_at BETWEEN :low AND :high AND f.shipment = ANY(CAST(:shipments AS bigint[]))
+_LABEL_LAYOUT = Layout((">i8", ">i8", ">i8", "S16", "S16"), texts=1)
+_OF_SHIPMENT = "JOIN shipments s ON s.id = {row}.shipment"
+_XACT_ID = "s.xact_id::text::bigint"
+
+# Ids travel as one literal, cut up there: a list of them would cost more than the rows they find.
+_IDS = """
+    JOIN (SELECT encode(substring(all_ids.ids FROM i * 16 + 1 FOR 16), 'hex')::uuid AS id
+            FROM (SELECT '\\x{ids}'::bytea AS ids OFFSET 0) all_ids,
+                 generate_series(0, {last}) AS i) AS n
 """
-)
-_LABELS_NAMED = text(
-    _LABEL
-    + """
-     WHERE f.prediction_id = ANY(CAST(:ids AS uuid[])) AND f.received_at >= :low
+# The millisecond in an id is that of `predicted_at`, so an id alone leads to its partition and key.
+_IDS_WITH_MOMENTS = """
+    JOIN (SELECT encode(substring(all_ids.ids FROM i * 16 + 1 FOR 16), 'hex')::uuid AS id,
+                 timestamptz 'epoch' + ('x' || encode(
+                   substring(all_ids.ids FROM i * 16 + 1 FOR 6), 'hex'))::bit(48)::bigint
+                   * interval '1 millisecond' AS moment
+            FROM (SELECT '\\x{ids}'::bytea AS ids OFFSET 0) all_ids,
+                 generate_series(0, {last}) AS i) AS n
+      ON p.predicted_at >= n.moment AND p.predicted_at < n.moment + interval '1 millisecond'
+     AND p.id = n.id
 """
-)
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+"""2000-01-01 in microseconds since 1970: where Postgres counts from."""
 
 
 async def read_shipments(
@@ -118,101 +120,145 @@ async def read_shipments(
 
 
 async def read_rows(
-    connection: AsyncConnection, shipments: Sequence[Shipment]
-) -> tuple[list[Answer], list[Label]]:
-    """All rows of every prediction that has a row in these shipments, whenever they came."""
-    answers = {(a.id, a.version_id): a for a in await _answers_shipped(connection, shipments)}
-    labels = {label.id: label for label in await _labels_shipped(connection, shipments)}
-    touched = {label.prediction_id for label in labels.values()}
-    for answer in await _answers_named(connection, touched):
-        answers[answer.id, answer.version_id] = answer
-    for label in await _labels_named(connection, answers.values()):
-        labels[label.id] = label
+    connection: AsyncConnection,
+    shipments: Sequence[Shipment],
+    applications: Collection[int] | None = None,
+) -> tuple[Answers, Labels]:
+    """All rows of every prediction that has a row in these shipments, whenever they came.
+
+    Parameters
+    ----------
+    applications
+        Only answers of these, and the labels of their predictions; all when absent.
+    """
+    mine = _only(applications)
+    shipped = await _shipped_answers(connection, shipments, mine)
+    labels = await _shipped_labels(connection, shipments)
+    here = _listed(s.position.shipment for s in shipments)
+    elsewhere = f"p.shipment <> ALL({here}) {mine}"
+    touched = np.unique(labels.prediction)
+    answers = [shipped, await _named_answers(connection, touched, elsewhere)]
+    earlier = await _named_labels(connection, Answers.joined(answers), here)
     # A late shadow whose label was known before meets here the answer that it belongs to.
-    for answer in await _answers_named(
-        connection, {label.prediction_id for label in labels.values()} - touched
-    ):
-        answers[answer.id, answer.version_id] = answer
-    return list(answers.values()), list(labels.values())
+    more = np.setdiff1d(earlier.prediction, touched)
+    answers.append(await _named_answers(connection, more, elsewhere))
+    return Answers.joined(answers), Labels.joined([labels, earlier])
 
 
-async def _answers_shipped(
-    connection: AsyncConnection, shipments: Sequence[Shipment]
-) -> list[Answer]:
-    with_rows = [
-        s for s in shipments if s.predicted_from is not None and s.predicted_to is not None
-    ]
+def _only(applications: Collection[int] | None) -> str:
+    return (
+        ""
+        if applications is None
+        else f"AND p.application_id = ANY({_listed(applications, 'int')})"
+    )
+
+
+async def _shipped_answers(
+    connection: AsyncConnection, shipments: Sequence[Shipment], mine: str
+) -> Answers:
+    found = [(s.predicted_from, s.predicted_to, s) for s in shipments]
+    with_rows = [(low, high, s) for low, high, s in found if low is not None and high is not None]
     if not with_rows:
-        return []
-    found = await connection.execute(
-        _ANSWERS_SHIPPED,
-        {
-            "low": min(s.predicted_from for s in with_rows if s.predicted_from),
-            "high": max(s.predicted_to for s in with_rows if s.predicted_to),
-            "shipments": [s.position.shipment for s in with_rows],
-        },
+        return _answers(b"")
+    query = f"""{_ANSWER.format(xact_id="int8 '0'")}
+        WHERE p.predicted_at BETWEEN {_moment(min(low for low, _, _ in with_rows))}
+                                 AND {_moment(max(high for _, high, _ in with_rows))}
+          AND p.shipment = ANY({_listed(s.position.shipment for _, _, s in with_rows)}) {mine}"""
+    answers = _answers(await copy_out(connection, query))
+    answers.xact_id[:] = _xact_ids(answers.shipment, shipments)
+    return answers
+
+
+async def _named_answers(connection: AsyncConnection, ids: Ids, where: str) -> Answers:
+    if not len(ids):
+        return _answers(b"")
+    low, high = (
+        from_micros(int.from_bytes(id_at(ids, i).bytes[:6]) * 1000) for i in (0, len(ids) - 1)
     )
-    return [_answer(row) for row in found]
+    named = _IDS_WITH_MOMENTS.format(ids=ids.tobytes().hex(), last=len(ids) - 1)
+    query = f"""{_ANSWER.format(xact_id=_XACT_ID)} {_OF_SHIPMENT.format(row="p")} {named}
+        WHERE p.predicted_at BETWEEN {_moment(low)} AND {_moment(high)} + interval '1 millisecond'
+          AND {where}"""
+    return _answers(await copy_out(connection, query))
 
 
-async def _answers_named(connection: AsyncConnection, ids: Iterable[UUID]) -> list[Answer]:
-    names = sorted(ids)
-    if not names:
-        return []
-    moments = [from_micros((i.int >> 80) * 1000) for i in names]
-    found = await connection.execute(
-        _ANSWERS_NAMED,
-        {
-            "ids": names,
-            "moments": moments,
-            "low": moments[0],
-            "high": from_micros((names[-1].int >> 80) * 1000 + 999),
-        },
-    )
-    return [_answer(row) for row in found]
-
-
-async def _labels_shipped(
-    connection: AsyncConnection, shipments: Sequence[Shipment]
-) -> list[Label]:
-    with_rows = [s for s in shipments if s.received_from is not None and s.received_to is not None]
+async def _shipped_labels(connection: AsyncConnection, shipments: Sequence[Shipment]) -> Labels:
+    found = [(s.received_from, s.received_to, s) for s in shipments]
+    with_rows = [(low, high, s) for low, high, s in found if low is not None and high is not None]
     if not with_rows:
-        return []
-    found = await connection.execute(
-        _LABELS_SHIPPED,
-        {
-            "low": min(s.received_from for s in with_rows if s.received_from),
-            "high": max(s.received_to for s in with_rows if s.received_to),
-            "shipments": [s.position.shipment for s in with_rows],
-        },
+        return _labels(b"")
+    query = f"""{_LABEL.format(xact_id="int8 '0'")}
+        WHERE f.received_at BETWEEN {_moment(min(low for low, _, _ in with_rows))}
+                                AND {_moment(max(high for _, high, _ in with_rows))}
+          AND f.shipment = ANY({_listed(s.position.shipment for _, _, s in with_rows)})"""
+    labels = _labels(await copy_out(connection, query))
+    labels.xact_id[:] = _xact_ids(labels.shipment, shipments)
+    return labels
+
+
+async def _named_labels(connection: AsyncConnection, answers: Answers, here: str) -> Labels:
+    if not len(answers):
+        return _labels(b"")
+    ids = np.unique(answers.id)
+    named = _IDS.format(ids=ids.tobytes().hex(), last=len(ids) - 1)
+    low = _moment(from_micros(int(answers.at.min())) - SKEW)
+    query = f"""{_LABEL.format(xact_id=_XACT_ID)} {_OF_SHIPMENT.format(row="f")}
+        {named} ON f.prediction_id = n.id
+        WHERE f.received_at >= {low} AND f.shipment <> ALL({here})"""
+    return _labels(await copy_out(connection, query))
+
+
+def _answers(data: bytes) -> Answers:
+    fixed, texts = _ANSWER_LAYOUT.split(data)
+    return Answers(
+        xact_id=_whole(fixed[0]),
+        shipment=_whole(fixed[1]),
+        at=_whole(fixed[2]) + _POSTGRES_EPOCH_US,
+        id=_ids(fixed[3]),
+        version=_whole(fixed[4]),
+        application=_whole(fixed[5]),
+        revision=_whole(fixed[6]),
+        flags=_whole(fixed[7]),
+        default_reason=_whole(fixed[8]),
+        latency_us=_whole(fixed[9]),
+        propensity=fixed[10].astype(np.float64),
+        input=texts[0],
+        output=texts[1],
+        scores=texts[2],
+        context=texts[3],
     )
-    return [_label(row) for row in found]
 
 
-async def _labels_named(connection: AsyncConnection, answers: Iterable[Answer]) -> list[Label]:
-    moments = {answer.id: answer.predicted_at for answer in answers}
-    if not moments:
-        return []
-    found = await connection.execute(
-        _LABELS_NAMED, {"ids": list(moments), "low": min(moments.values()) - SKEW}
-    )
-    return [_label(row) for row in found]
-
-
-def _answer(row: Row[Any]) -> Answer:
-    return Answer(
-        Position(row.xact_id, row.shipment),
-        row.predicted_at,
-        row.id,
-        row.version_id,
-        row.application_id,
-        row.revision,
-        row.flags,
-        row.output,
+def _labels(data: bytes) -> Labels:
+    (xact_id, shipment, at, ids, prediction), (value,) = _LABEL_LAYOUT.split(data)
+    return Labels(
+        _whole(xact_id),
+        _whole(shipment),
+        _whole(at) + _POSTGRES_EPOCH_US,
+        _ids(ids),
+        _ids(prediction),
+        value,
     )
 
 
-def _label(row: Row[Any]) -> Label:
-    return Label(
-        Position(row.xact_id, row.shipment), row.received_at, row.id, row.prediction_id, row.label
-    )
+def _whole(column: NDArray[np.generic]) -> NDArray[np.int64]:
+    return column.astype(np.int64)
+
+
+def _ids(column: NDArray[np.generic]) -> Ids:
+    return ids_of(np.ascontiguousarray(column).view(np.uint8).reshape(len(column), 16))
+
+
+def _xact_ids(shipment: NDArray[np.int64], shipments: Sequence[Shipment]) -> NDArray[np.int64]:
+    numbers = np.array([s.position.shipment for s in shipments], np.int64)
+    order = np.argsort(numbers)
+    known = np.array([s.position.xact_id for s in shipments], np.int64)
+    return known[order][np.searchsorted(numbers[order], shipment)]
+
+
+def _listed(numbers: Iterable[int], kind: str = "bigint") -> str:
+    return "'{" + ",".join(str(int(number)) for number in numbers) + "}'::" + kind + "[]"
+
+
+def _moment(at: datetime) -> str:
+    return f"timestamptz '{at.isoformat()}'"

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 
-from sqlalchemy import select
+import numpy as np
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.records import Application, Registry, Revision, Route, Version
-from monitor.signals import loss
+from monitor.signals.losses import loss_of_values
+from monitor.schema import WatchRow, WatchStateRow
 from serving.schema import ApplicationRow, ModelRow, ReferenceRow, RevisionRow, VersionRow
 
 
@@ -19,9 +21,9 @@ async def read_registry(connection: AsyncConnection) -> Registry:
         )
     }
     versions = {
-        row.id: Version(row.id, row.name, row.version)
+        row.id: Version(row.id, row.name, row.version, row.deleted_at is not None)
         for row in await connection.execute(
-            select(VersionRow.id, ModelRow.name, VersionRow.version).join(
+            select(VersionRow.id, ModelRow.name, VersionRow.version, VersionRow.deleted_at).join(
                 ModelRow, ModelRow.id == VersionRow.model_id
             )
         )
@@ -55,10 +57,8 @@ async def read_reference_losses(
     ).one_or_none()
     if row is None or row.labels is None or row.outputs is None:
         return None
-    losses = (
-        loss(task, output, label) for output, label in zip(row.outputs, row.labels, strict=False)
-    )
-    return [value for value in losses if value is not None] or None
+    losses = loss_of_values(task, row.outputs, row.labels)
+    return losses[~np.isnan(losses)].tolist() or None
 
 
 async def read_remedy_revision(
@@ -73,3 +73,18 @@ async def read_remedy_revision(
             )
         )
     ).scalar_one_or_none()
+
+
+async def read_paired_labels(connection: AsyncConnection, application_id: int, subject: str) -> int:
+    """Labels that the paired test of a challenger has seen."""
+    return (
+        await connection.execute(
+            select(func.coalesce(func.max(WatchStateRow.observations), 0))
+            .join(WatchRow, WatchRow.id == WatchStateRow.watch_id)
+            .where(
+                WatchRow.application_id == application_id,
+                WatchRow.detector == "paired-promotion",
+                WatchStateRow.subject == subject,
+            )
+        )
+    ).scalar_one()
