@@ -44,8 +44,8 @@ OWN_VARIABLES = ("SERVING_", "MONITOR_", "LEADSMAN_", "PG", "PYTHON")
 and passwords, and another interpreter none with our module path."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Set to the processors of a limit, else to one: small batches lose more to waking threads than they
-gain, and replicas share the cores."""
+"""Set to the processors of a limit, else to one: small batches lose more to waking threads than
+they gain, and replicas share the cores."""
 
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")

@@ -3,13 +3,17 @@
 from serving.schema.applications import ApplicationRow, InputSchemaRow
 from serving.schema.base import ServingTable
 from serving.schema.feedback import FeedbackRow
+from serving.schema.fleet import AnnouncementAnswerRow, AnnouncementRow, ProcessRow
 from serving.schema.keys import IdempotencyRow, KeyRow
 from serving.schema.models import ModelRow, ReferenceRow, VersionRow
 from serving.schema.predictions import PredictionRow
+from serving.schema.replicas import ReplicasRow
 from serving.schema.routes import RevisionRow
 from serving.schema.shipments import JournalRow, ShipmentRow
 
 __all__ = [
+    "AnnouncementAnswerRow",
+    "AnnouncementRow",
     "ApplicationRow",
     "FeedbackRow",
     "IdempotencyRow",
@@ -18,7 +22,9 @@ __all__ = [
     "KeyRow",
     "ModelRow",
     "PredictionRow",
+    "ProcessRow",
     "ReferenceRow",
+    "ReplicasRow",
     "RevisionRow",
     "ServingTable",
     "ShipmentRow",

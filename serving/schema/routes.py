@@ -25,6 +25,8 @@ class RevisionRow(ServingTable):
     policy: Mapped[dict[str, Any]]
     input_schema_id: Mapped[int] = mapped_column(ForeignKey("input_schemas.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    decided_at: Mapped[datetime | None]
+    """When the change was asked for; `created_at` is when all was ready for it."""
     created_by: Mapped[UUID | None]
     actor: Mapped[str]
     """Name of the key that made the change."""
