@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from monitor.api import alerts, health, problems, remedies, watches, webhooks
+from monitor.api import alerts, automation, health, openapi, problems, remedies, watches, webhooks
 from monitor.api.context import State
 from monitor.loop import Pulse, run
 from monitor.settings import Settings
@@ -50,7 +50,8 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
 
     app = FastAPI(title="Leadsman monitor", version="1", description=DESCRIPTION, lifespan=lifespan)
     problems.install(app)
-    for part in (health, watches, alerts, remedies, webhooks):
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way
+    for part in (health, watches, alerts, remedies, automation, webhooks):
         app.include_router(part.router)
     return app
 

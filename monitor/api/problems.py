@@ -3,12 +3,14 @@
 import logging
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from monitor.errors import MonitorError
 
@@ -37,13 +39,18 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text}
+    status: {
+        "description": text,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
     for status, text in (
+        (400, "The body cannot be read."),
         (401, "No key, or one that is not in force."),
         (403, "The key lacks the scope."),
         (404, "What was named is not here."),
         (409, "Its state does not allow this, or the name is taken."),
         (422, "The request cannot be used."),
+        (500, "A fault of the monitor."),
         (503, "The database gives no answer."),
     )
 }
@@ -51,7 +58,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def answer(
-    status: int, code: str, title: str, detail: str, errors: list[dict[str, str]] | None = None
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: list[dict[str, str]] | None = None,
+    *,
+    headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """A problem as it travels."""
     body: dict[str, Any] = {
@@ -63,7 +76,8 @@ def answer(
     }
     if errors:
         body["errors"] = errors
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
     return JSONResponse(body, status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -82,7 +96,7 @@ def install(app: FastAPI) -> None:
             {
                 "path": "/" + "/".join(str(part) for part in found["loc"]),
                 "expected": found["msg"],
-                "received": repr(found.get("input"))[:200],
+                "received": repr(found.get("input"))[:200].encode("utf-8", "replace").decode(),
             }
             for found in error.errors()
         ]
@@ -91,14 +105,59 @@ def install(app: FastAPI) -> None:
         return answer(422, "invalid_request", "The request cannot be used", detail, errors)
 
     @app.exception_handler(HTTPException)
-    async def of_paths(_: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return answer(error.status_code, code, "The request cannot be used", str(error.detail))
+    async def of_paths(request: Request, error: HTTPException) -> JSONResponse:
+        code, detail = CODES.get(error.status_code, "http_error"), str(error.detail)
+        headers = None
+        if error.status_code == 405:
+            headers = {"Allow": _methods(request)}
+            detail = f"expected {headers['Allow']}, received {request.method}"
+        return answer(
+            error.status_code, code, "The request cannot be used", detail, headers=headers
+        )
 
     @app.exception_handler(SQLAlchemyError)
     @app.exception_handler(OSError)
-    async def of_database(_: Request, error: Exception) -> JSONResponse:
+    async def of_database(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, DBAPIError) and _is_unfit(error):
+            told = str(error.orig).splitlines()[0]
+            return answer(422, "invalid_request", "The request cannot be used", told)
+        if (
+            isinstance(error, DBAPIError)
+            and not error.connection_invalidated
+            and not isinstance(error, InterfaceError | OperationalError)
+        ):
+            return await of_faults(request, error)
         log.warning("database_failed error=%s", error)
         return answer(
             503, "database_unavailable", "The database gives no answer", type(error).__name__
         )
+
+    @app.exception_handler(Exception)
+    async def of_faults(request: Request, error: Exception) -> JSONResponse:
+        log.error("request_failed %s %s", request.method, request.url.path, exc_info=error)
+        told = "The monitor could not do this; its log says why."
+        return answer(500, "internal_error", "A fault of the monitor", told)
+
+
+CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
+"""Codes of what the framework refuses."""
+
+
+def _is_unfit(error: DBAPIError) -> bool:
+    """Whether Postgres cannot take a value that came: a number too large, text with NUL."""
+    cause: BaseException | None = error.orig
+    while cause is not None:
+        if isinstance(cause, asyncpg.DataError | asyncpg.CharacterNotInRepertoireError):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def _methods(request: Request) -> str:
+    """Every method that the path takes; the framework names those of one route alone."""
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            allowed |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(allowed))

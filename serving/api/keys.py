@@ -10,7 +10,7 @@ from pydantic import Field
 from serving.api.bodies import Body, View
 from serving.api.context import AdminContext, Changes
 from serving.api.problems import problems
-from serving.errors import KeyNotFoundError, LastAdminKeyError
+from serving.errors import IdempotencyKeyReusedError, KeyNotFoundError, LastAdminKeyError
 from serving.keys import digest, new_secret
 from serving.records import Key, Scope
 from serving.store import keys
@@ -67,7 +67,12 @@ async def list_keys(context: AdminContext) -> KeysView:
         return KeysView(keys=[_view(key) for key in await keys.every(connection)])
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a key", responses=problems())
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    summary="Make a key",
+    responses=problems(IdempotencyKeyReusedError),
+)
 async def create_key(body: KeyRequest, context: Changes) -> NewKeyView:
     """Make a key. It is shown in this answer and never again."""
     secret = new_secret()

@@ -59,15 +59,9 @@ class LiveView(View):
 
 
 class ReadyView(View):
-    """Whether predictions can be answered now."""
+    """Whether all that is named can answer now."""
 
-    ready: bool
-
-
-class ModelReadyView(View):
-    """Whether a model can answer now."""
-
-    name: str
+    name: str | None = None
     ready: bool
 
 
@@ -215,21 +209,25 @@ async def live() -> LiveView:
     return LiveView(live=True)
 
 
-NOT_READY: dict[int | str, dict[str, Any]] = {
-    503: {"model": ReadyView, "description": "Routes are missing or do not answer."}
-}
+def _or_not_ready(*kinds: type[ServingError], public: bool = False) -> dict[int | str, Any]:
+    """Answers of a question after readiness: its 503 may say no more than that."""
+    documented: dict[int | str, Any] = dict(problems(*kinds, public=public))
+    said = "Something that would have to answer does not."
+    documented[503] = {**documented.get(503, {}), "model": ReadyView, "description": said}
+    return documented
 
 
 @router.get(
     "/health/ready",
     summary="Can every route be answered",
     response_model=ReadyView,
-    responses={**problems(public=True), **NOT_READY},
+    response_model_exclude_none=True,
+    responses=_or_not_ready(public=True),
 )
 async def ready(request: Request, response: Response) -> ReadyView:
     """Say whether every route can be answered; `/readyz` says what is missing."""
     services = services_of(request)
-    is_ready = services.rollout.restored and not services.rollout.waiting()
+    is_ready = services.in_force.restored and not services.in_force.waiting()
     if not is_ready:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return ReadyView(ready=is_ready)
@@ -238,23 +236,25 @@ async def ready(request: Request, response: Response) -> ReadyView:
 @router.get(
     "/models/{model}/ready",
     summary="Can a model answer",
-    response_model=ModelReadyView,
-    responses={**problems(*NO_MODEL), **NOT_READY},
+    response_model=ReadyView,
+    response_model_exclude_none=True,
+    responses=_or_not_ready(*NO_MODEL),
 )
 @router.get(
     "/models/{model}/versions/{version}/ready",
     summary="Can one version of a model answer",
-    response_model=ModelReadyView,
-    responses={**problems(*NO_MODEL), **NOT_READY},
+    response_model=ReadyView,
+    response_model_exclude_none=True,
+    responses=_or_not_ready(*NO_MODEL),
 )
 async def model_ready(
     model: str, response: Response, context: PredictContext, version: str | None = None
-) -> ModelReadyView:
+) -> ReadyView:
     """Say whether every version that may answer for the name has a replica."""
     named = find(context.services, model, version)
     if not named.is_ready:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return ModelReadyView(name=model, ready=named.is_ready)
+    return ReadyView(name=model, ready=named.is_ready)
 
 
 @router.get("/models/{model}", summary="A model's tensors", responses=problems(*NO_MODEL))

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from serving.errors import (
     BodyTooLargeError,
@@ -180,10 +181,19 @@ def _from_validation(error: RequestValidationError) -> ServingError:
     return InvalidRequestError([field_error(one) for one in entries])
 
 
+def _methods(request: Request) -> str:
+    """Every method that the path takes; the framework names those of one route alone."""
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            allowed |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(allowed))
+
+
 def _from_http(request: Request, error: HTTPException) -> ServingError:
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return MethodNotAllowedError(request.method, allowed)
+        return MethodNotAllowedError(request.method, _methods(request))
     if error.status_code == 404:
         return PathNotFoundError(request.url.path)
     if error.status_code == 413:
