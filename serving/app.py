@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import metadata
+from uuid import uuid4
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from serving import metrics
+from serving.agreement import Agreement
 from serving.api import (
     applications,
     feedback,
@@ -33,10 +35,14 @@ from serving.api.fast_predictions import FastPredictions
 from serving.api.limits import BodyLimit
 from serving.artefacts import ArtefactStore
 from serving.feedback import FeedbackDesk
+from serving.fleet import Fleet
+from serving.in_force import InForce
 from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import KeyRing, ensure_admin
 from serving.launchers.process import ProcessLauncher
+from serving.local_copy import LocalCopy
+from serving.records import ReplicaPlan
 from serving.replicas import Replicas
 from serving.rollout import Rollout
 from serving.settings import Settings
@@ -75,8 +81,8 @@ def _engine(settings: Settings) -> AsyncEngine:
 
 
 def _services(settings: Settings) -> Services:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    journal = Journal(settings.data_dir / "journal.db", settings.journal_limit_bytes)
+    settings.own_dir.mkdir(parents=True, exist_ok=True)
+    journal = Journal(settings.own_dir / "journal.db", settings.journal_limit_bytes)
     engine = _engine(settings)
     inference = Inference(journal)
     inference.restoring = True
@@ -86,11 +92,34 @@ def _services(settings: Settings) -> Services:
         python=settings.replica_python,
         start_within=settings.deploy_timeout,
         drain_within=settings.drain_timeout,
+        retire_after=settings.retire_after,
     )
+    in_force = InForce(engine, versions, replicas, inference, keep_good=settings.warm_revisions)
+    process, keys = uuid4(), KeyRing()
+    agreement = Agreement(
+        engine, versions, replicas, in_force,
+        process=process, within=settings.deploy_timeout.total_seconds(),
+    )  # fmt: skip
+
+    async def follow_keys() -> None:
+        if settings.admin_key is not None and not in_force.restored:
+            await ensure_admin(engine, settings.admin_key.get_secret_value())
+        if await keys.load(engine):
+            in_force.changed.set()
+
+    def follow_replicas(plans: dict[int, ReplicaPlan]) -> None:
+        if replicas.plan(plans):
+            in_force.changed.set()
+
+    fleet = Fleet(
+        settings.asyncpg_url, engine, in_force, agreement,
+        process=process, folder=settings.own_dir, follow_keys=follow_keys,
+        follow_replicas=follow_replicas, poll=settings.poll_interval.total_seconds(),
+    )  # fmt: skip
     return Services(
         settings=settings,
         engine=engine,
-        keys=KeyRing(),
+        keys=keys,
         versions=versions,
         artefacts=ArtefactStore(settings.artefacts, settings.artefact_limit_bytes),
         inference=inference,
@@ -98,7 +127,9 @@ def _services(settings: Settings) -> Services:
         shipping=Shipping(journal, settings.asyncpg_url),
         feedback=FeedbackDesk(journal, engine),
         replicas=replicas,
-        rollout=Rollout(engine, versions, replicas, inference),
+        in_force=in_force,
+        fleet=fleet,
+        rollout=Rollout(engine, versions, replicas, in_force, agreement),
     )
 
 
@@ -113,30 +144,41 @@ async def _keep_doing(name: str, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(RETRY_PAUSE)
 
 
-async def _bring_up(services: Services) -> None:
-    """Read what the database says, as soon as it answers."""
-    settings = services.settings
-    while True:
-        try:
-            if settings.admin_key is not None:
-                await ensure_admin(services.engine, settings.admin_key.get_secret_value())
-            await services.keys.load(services.engine)
-            await services.rollout.restore()
-            services.inference.restoring = False
-            log.info("routes_restored count=%d", len(services.inference.routes))
-            return
-        except Exception as error:
-            if not problems.is_connection_failure(error):
-                raise
-            log.warning("database_unavailable at=start error=%r", error)
-        await asyncio.sleep(RETRY_PAUSE)
+def _local_copy(services: Services) -> LocalCopy:
+    in_force = services.in_force
+    return LocalCopy(
+        services.settings.own_dir / "registry.json",
+        in_force.changed,
+        lambda: (
+            set(in_force.known),
+            list(in_force.states.values()),
+            services.keys.known(),
+            services.replicas.plans,
+        ),
+    )
+
+
+async def _stand_in(services: Services, copy: LocalCopy) -> None:
+    """Where Postgres is away at the start, go by what an earlier process left."""
+    await services.fleet.lost.wait()
+    if services.in_force.restored:
+        return
+    found = await asyncio.to_thread(copy.load)
+    if found is None or services.in_force.restored:
+        return
+    services.keys.replace(found.keys)
+    services.replicas.plan(found.replicas)
+    states = {state.application.name: state for state in found.states}
+    services.in_force.adopt_copy(states, set(found.known), found.at)
+    log.warning("serving_by_local_copy made_at=%s routes=%d", found.at, len(states))
 
 
 async def _follow_keys(services: Services) -> None:
     while True:
         await asyncio.sleep(services.settings.key_refresh_interval.total_seconds())
         try:
-            await services.keys.load(services.engine)
+            if await services.keys.load(services.engine):
+                services.in_force.changed.set()
         except Exception as error:
             # The keys known so far stay valid: answers do not depend on Postgres.
             if not problems.is_connection_failure(error):
@@ -163,20 +205,23 @@ def _read(services: Services) -> Iterator[Metric]:
 @asynccontextmanager
 async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     services = _services(settings)
+    copy = _local_copy(services)
     app.state.services = services
     app.state.registry = metrics.registry(lambda: _read(services))
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_keep_doing("shipping", services.shipping.run)),
-                group.create_task(_keep_doing("bring_up", lambda: _bring_up(services))),
+                group.create_task(_keep_doing("fleet", services.fleet.run)),
+                group.create_task(_keep_doing("local_copy", copy.keep)),
+                group.create_task(_keep_doing("stand_in", lambda: _stand_in(services, copy))),
                 group.create_task(_keep_doing("keys", lambda: _follow_keys(services))),
             ]
             try:
                 yield
             finally:
                 await services.inference.settle(SETTLE_WITHIN)
-                await services.rollout.stop()
+                await services.in_force.stop()
                 await services.shipping.drain(SETTLE_WITHIN.total_seconds())
                 for task in tasks:
                     task.cancel()

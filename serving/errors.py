@@ -477,6 +477,7 @@ class VersionFailedToStartError(ServingError):
         words = f" Its last words:\n{last_words}" if last_words.strip() else ""
         super().__init__(f"{ref}: {reason}.{words}")
         self.ref = ref
+        self.reason = reason
         self.last_words = last_words
 
 
@@ -489,6 +490,8 @@ class ProbeFailedError(ServingError):
 
     def __init__(self, ref: str, reason: str) -> None:
         super().__init__(f"{ref} did not answer the probe: {reason}.")
+        self.ref = ref
+        self.reason = reason
 
 
 class UnavailableError(ServingError):

@@ -77,6 +77,10 @@ class ActiveRoute:
         """Seconds from arrival to the deadline."""
         self.default = json.dumps(application.default_output).encode()
         """JSON text of the default output."""
+        self.replaced = False
+        """Whether another revision has taken its place; what was asked before is still answered."""
+        self.last_answer = 0.0
+        """When it last answered after that, in seconds since 1970."""
         self._kept = frozenset(application.context_keys)
         # What stays the same in every answer of one version, written once.
         self.heads = {ref: _head(application.name, revision, queue) for ref, queue in
@@ -292,6 +296,8 @@ class Inference:
             asked.block, prediction.output, answer.scores, asked.context,
         )  # fmt: skip
         ticket = self._journal.append_prediction(row, asked.at_us)
+        if route.replaced:
+            route.last_answer = time.time()
         counts = self.count(route.application.name)
         counts.histogram(version).observe(seconds)
         if default:

@@ -71,10 +71,16 @@ class KeyRing:
         """Take the keys that are not revoked in place of those known before."""
         self._keys = {key.hash: key for key in keys if key.revoked_at is None}
 
-    async def load(self, engine: AsyncEngine) -> None:
-        """Read the keys from the database."""
+    def known(self) -> list[Key]:
+        """Every key that is valid, as far as this process knows."""
+        return list((self._keys or {}).values())
+
+    async def load(self, engine: AsyncEngine) -> bool:
+        """Read the keys from the database; True if they are others than before."""
+        before = self._keys
         async with engine.connect() as connection:
             self.replace(await store.every(connection))
+        return self._keys != before
 
 
 async def ensure_admin(engine: AsyncEngine, secret: str) -> None:

@@ -74,6 +74,17 @@ ROUTE_CHANGES = Histogram(
     registry=None,
 )
 
+LAST_ANSWER_SECONDS = f"{PREFIX}_route_last_answer_seconds"
+"""From the request for a change to the last answer by the route before, by application and kind."""
+
+LAST_ANSWER = Histogram(
+    LAST_ANSWER_SECONDS,
+    "From the request for a route change to the last answer by the route before, in this process.",
+    ["application", "kind"],
+    buckets=(0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1, 3, 10, 30, 60),
+    registry=None,
+)
+
 _DOCUMENTATION = {
     LATENCY: "From arrival until the answer was ready.",
     DEFAULTS: "Answers that were the application's default output.",
@@ -207,4 +218,5 @@ def registry(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
     made.register(ServingCollector(read))
     made.register(ROUTE_CHANGES)
+    made.register(LAST_ANSWER)
     return made

@@ -72,6 +72,18 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaPlan:
+    """What a version is to have in each serving process."""
+
+    count: int = 1
+    """Replicas."""
+    cpu: float | None = None
+    """Processors of one replica; none for no limit."""
+    memory_mb: int | None = None
+    """Memory of one replica in MiB; none for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """Training or validation rows of a version, in time order."""
 
@@ -101,6 +113,8 @@ class Revision:
     actor: str
     reason: str | None
     evidence: dict[str, Any] | None
+    decided_at: datetime | None = None
+    """When it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

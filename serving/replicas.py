@@ -3,17 +3,18 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from serving.batching import BatchQueue, Outcome, State
 from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
 from serving.inputs import InputCodec
 from serving.launchers.base import Launcher
-from serving.records import InputSchema, Version
+from serving.records import InputSchema, ReplicaPlan, Version
 
 log = logging.getLogger("serving.replicas")
 
@@ -50,6 +51,8 @@ class Replicas:
         Longest time from start to hello.
     drain_within
         Longest time that an unneeded queue gets for what it has begun.
+    retire_after
+        How long a queue is kept once nothing needs it.
     """
 
     def __init__(
@@ -59,11 +62,18 @@ class Replicas:
         python: Path | None,
         start_within: timedelta,
         drain_within: timedelta,
+        retire_after: timedelta = timedelta(0),
     ) -> None:
         self._launcher = launcher
         self._python = python
         self._start_within = start_within
         self._drain_within = drain_within
+        self._retire_after = retire_after.total_seconds()
+        self._unneeded_since: dict[QueueKey, float] = {}
+        self._looking: asyncio.TimerHandle | None = None
+        self.plans: dict[int, ReplicaPlan] = {}
+        """What was said of replicas, by version id."""
+        self._resizing: dict[QueueKey, asyncio.Task[None]] = {}
         self._queues: dict[QueueKey, BatchQueue] = {}
         self._starting: dict[QueueKey, asyncio.Task[None]] = {}
         self._needs: dict[str, frozenset[QueueKey]] = {}
@@ -89,6 +99,35 @@ class Replicas:
         """State what an application needs from now on; what nobody needs is drained and ended."""
         self._needs[application] = frozenset(keys)
         self._retire()
+
+    def plan(self, plans: dict[int, ReplicaPlan]) -> bool:
+        """Give each version the replicas that were asked for; True if that is something new."""
+        before, self.plans = self.plans, dict(plans)
+        for key, queue in self._queues.items():
+            if before.get(key.version_id, ReplicaPlan()) != self._plan_of(key):
+                self._resize(key, queue)
+        return before != self.plans
+
+    def _resize(self, key: QueueKey, queue: BatchQueue) -> None:
+        """Bring a queue that runs to its plan; one change after the other, the last one wins."""
+        if key in self._starting or key in self._resizing or queue.state == State.STOPPED:
+            return
+
+        async def bring() -> None:
+            done: ReplicaPlan | None = None
+            try:
+                while done != (plan := self._plan_of(key)) and queue.state != State.STOPPED:
+                    await queue.scale(plan.count, cpu=plan.cpu, memory_mb=plan.memory_mb)
+                    done = plan
+            except (VersionFailedToStartError, OSError) as error:
+                log.error("replicas_not_scaled version=%s why=%s", queue.version.ref, error)
+            finally:
+                del self._resizing[key]
+
+        self._resizing[key] = asyncio.create_task(bring(), name=f"scale {queue.version.ref}")
+
+    def _plan_of(self, key: QueueKey) -> ReplicaPlan:
+        return self.plans.get(key.version_id, ReplicaPlan())
 
     def get(self, version: Version, schema: InputSchema) -> BatchQueue:
         """The queue of a version; made, and not started, if there is none."""
@@ -136,6 +175,8 @@ class Replicas:
             finally:
                 del self._starting[key]
                 self._retire()
+            if self._plan_of(key) != ReplicaPlan():
+                self._resize(key, queue)
 
         if key not in self._starting:
             self._starting[key] = asyncio.create_task(attempt(), name=f"start {queue.version.ref}")
@@ -164,20 +205,23 @@ class Replicas:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def probe(
-        self, queue: BatchQueue, codec: InputCodec, row: dict[str, object] | None
-    ) -> None:
-        """Send a row through the queue, as a request would go.
+    def are_ready(self, keys: Iterable[QueueKey]) -> bool:
+        """Whether each of these queues answers now."""
+        queues = [self._queues.get(key) for key in keys]
+        return all(queue is not None and queue.state == State.READY for queue in queues)
+
+    async def probe(self, queue: BatchQueue, codec: InputCodec, rows: Sequence[Any]) -> None:
+        """Send rows through the queue, as requests would go.
 
         Parameters
         ----------
-        row
-            The first reference row by feature name; none where no reference was given.
+        rows
+            Inputs that the version must answer; without any it is only asked for its form.
 
         Raises
         ------
         ProbeFailedError
-            If the version wants another number of features, or does not answer the row.
+            If the version wants another number of features, or does not answer a row.
         """
         ref = queue.version.ref
         wanted = queue.hello.features if queue.hello is not None else None
@@ -186,30 +230,44 @@ class Replicas:
                 ref,
                 f"it takes {wanted} features, the application's schema has {len(codec.features)}",
             )
-        if row is None:
-            log.info("probe_skipped version=%s why=no_reference_rows", ref)
-            return
-        try:
-            block = codec.check(row)
-        except InvalidInputError as error:
-            log.warning("probe_skipped version=%s why=%s", ref, error.detail)
+        blocks = []
+        for row in rows:
+            try:
+                blocks.append(codec.check(row))
+            except InvalidInputError as error:
+                # Rows of a reference may have a form that this application's do not.
+                log.warning("probe_row_skipped version=%s why=%s", ref, error.detail)
+        if not blocks:
+            log.info("probe_skipped version=%s why=no_rows", ref)
             return
         deadline = asyncio.get_running_loop().time() + self._start_within.total_seconds()
-        answer = await queue.submit(block, deadline)
-        if answer.outcome != Outcome.ANSWERED:
-            raise ProbeFailedError(ref, answer.error or answer.outcome.name.lower())
+        for answer in await asyncio.gather(*(queue.submit(block, deadline) for block in blocks)):
+            if answer.outcome != Outcome.ANSWERED:
+                raise ProbeFailedError(ref, answer.error or answer.outcome.name.lower())
 
     def _is_needed(self, key: QueueKey, *, by_routes: bool = False) -> bool:
         claimed = self._claims[key] > 0 and not by_routes
         return claimed or any(key in keys for keys in self._needs.values())
 
     def _retire(self) -> None:
-        for key in [key for key in self._queues if not self._is_needed(key)]:
-            if key in self._starting:
+        """End what nothing has needed for long enough; look again when the next one is due."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        unneeded = [key for key in self._queues if not self._is_needed(key)]
+        since = self._unneeded_since = {key: self._unneeded_since.get(key, now) for key in unneeded}
+        for key in unneeded:
+            if key in self._starting or now < since[key] + self._retire_after:
                 continue
+            del since[key]
             task = asyncio.create_task(self._end(self._queues.pop(key)), name="retire")
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if since and self._retire_after:
+            at = min(since.values()) + self._retire_after
+            self._looking = loop.call_at(max(at, now + LOOK_AGAIN), self._retire)
 
     async def _end(self, queue: BatchQueue) -> None:
         if not await queue.drain(self._drain_within):

@@ -42,22 +42,36 @@ def _stack(history: Sequence[Revision]) -> list[_Entry]:
     return stack
 
 
-def last_good(history: Sequence[Revision]) -> Revision | None:
-    """The revision that a rollback without a target returns to.
+def last_goods(history: Sequence[Revision], count: int) -> list[Revision]:
+    """The revisions that rollbacks without a target would return to, one after the other.
 
     Parameters
     ----------
     history
         Every revision of the application, the oldest first.
+    count
+        How many at most.
 
     Returns
     -------
-    Revision or None
-        The nearest state below the one in force that has another champion.
+    list of Revision
+        Below the one in force, the nearest first, each with another champion than the one above.
     """
+    found: list[Revision] = []
     stack = _stack(history)
     if not stack:
-        return None
+        return found
     now = leader(stack[-1].revision.policy)
-    below = (entry.revision for entry in reversed(stack[:-1]))
-    return next((one for one in below if leader(one.policy) != now), None)
+    for entry in reversed(stack[:-1]):
+        if len(found) == count:
+            break
+        below = leader(entry.revision.policy)
+        if below != now:
+            found.append(entry.revision)
+            now = below
+    return found
+
+
+def last_good(history: Sequence[Revision]) -> Revision | None:
+    """The revision that a rollback without a target returns to: the first of `last_goods`."""
+    return next(iter(last_goods(history, 1)), None)

@@ -16,6 +16,8 @@ def _seconds(value: object) -> object:
         return value
 
 
+NotNegative = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
+"""As `Positive`, and also nothing."""
 Positive = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 """Seconds (`60`), ISO 8601 (`PT1M`) or a clock (`0:01:00`)."""
 
@@ -32,6 +34,15 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path(".leadsman/serving")
     """Folder of the journal, the artefacts and the replicas' sockets and logs."""
+
+    artefact_dir: Path | None = None
+    """Folder of the artefacts, shared by all serving processes; in the data folder by default."""
+
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the listening port, each with a folder `worker-K` of its own."""
+
+    worker: int = Field(default=0, ge=0, le=256)
+    """Which of them this process is; set by the one that starts them."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -52,7 +63,16 @@ class Settings(BaseSettings):
     """Interpreter of replicas whose manifest names none; the service's own by default."""
 
     deploy_timeout: Positive = timedelta(seconds=60)
-    """Longest time in which a version must start and answer a probe."""
+    """Longest time in which a version must start and answer a probe, in every serving process."""
+
+    warm_revisions: int = Field(default=1, ge=1, le=20)
+    """Good revisions before the one in force whose versions stay warm for a rollback."""
+
+    retire_after: NotNegative = timedelta(0)
+    """How long a version keeps its replicas once no route and no warm revision needs it."""
+
+    revision_retention: Positive = timedelta(days=90)
+    """How long the artefact of a deleted version is kept after a revision last named it."""
 
     drain_timeout: Positive = timedelta(seconds=10)
     """Longest time that a replica which is no longer needed gets for what it has begun."""
@@ -64,7 +84,10 @@ class Settings(BaseSettings):
     """Longest artefact or set of reference rows, and what an archive may unpack to."""
 
     key_refresh_interval: Positive = timedelta(seconds=5)
-    """How long a key that another process created or revoked may go unnoticed."""
+    """How long a key that another process created or revoked may go unnoticed at most."""
+
+    poll_interval: Positive = timedelta(seconds=2)
+    """Pause between two looks at what other processes changed; a notification comes earlier."""
 
     @field_validator("admin_key")
     @classmethod
@@ -86,9 +109,14 @@ class Settings(BaseSettings):
     @property
     def artefacts(self) -> Path:
         """Folder of the stored artefacts."""
-        return self.data_dir / "artefacts"
+        return self.artefact_dir or self.data_dir / "artefacts"
+
+    @property
+    def own_dir(self) -> Path:
+        """Folder that no other process may use."""
+        return self.data_dir / f"worker-{self.worker}" if self.worker else self.data_dir
 
     @property
     def replicas(self) -> Path:
         """Folder of the replicas' sockets and logs."""
-        return self.data_dir / "replicas"
+        return self.own_dir / "replicas"

@@ -42,7 +42,7 @@ class ApplicationRequest(Body):
     task: Task
     input_schema: dict[str, Any] | None = None
     """JSON Schema of one input; inferred from the first version's reference rows where absent."""
-    default_output: Any = None
+    default_output: str | float | int | bool | None = None
     """Answered where no version answers by the deadline."""
     latency_objective_ms: int = Field(default=100, ge=1, le=600_000)
     """Deadline of an answer."""
@@ -56,7 +56,7 @@ class ApplicationPatch(Body):
     """What is to change of an application; absent fields stay."""
 
     input_schema: dict[str, Any] | None = None
-    default_output: Any = None
+    default_output: str | float | int | bool | None = None
     latency_objective_ms: int | None = Field(default=None, ge=1, le=600_000)
     context_keys: list[str] | None = Field(default=None, max_length=64)
     durability: Durability | None = None
@@ -159,7 +159,7 @@ async def create_application(body: ApplicationRequest, context: Changes) -> Appl
             await applications.add_schema(change.connection, made, schema)
         answer = view(await applications.get(change.connection, body.name))
         change.answer(status.HTTP_201_CREATED, answer)
-    await context.services.rollout.refresh(body.name)
+    await context.services.in_force.refresh(body.name)
     return ApplicationView.model_validate(answer)
 
 
@@ -241,7 +241,7 @@ async def change_application(
             if schema is not None:
                 await applications.add_schema(change.connection, held.id, schema)
             change.answer(200, view(await applications.get(change.connection, application)))
-        await rollout.refresh(application)
+        await context.services.in_force.refresh(application)
     return await show_application(application, context)
 
 
@@ -258,4 +258,4 @@ async def delete_application(application: ApplicationName, context: Changes) -> 
         found = await applications.lock(change.connection, application)
         await applications.delete(change.connection, found.id)
         change.answer(status.HTTP_204_NO_CONTENT)
-    await context.services.rollout.refresh(application)
+    await context.services.in_force.refresh(application)

@@ -19,6 +19,8 @@ from serving.store.models import Versions
 
 if TYPE_CHECKING:
     from serving.feedback import FeedbackDesk
+    from serving.fleet import Fleet
+    from serving.in_force import InForce
     from serving.inference import Inference
     from serving.journal import Journal
     from serving.replicas import Replicas
@@ -47,6 +49,8 @@ class Services:
     shipping: "Shipping"
     feedback: "FeedbackDesk"
     replicas: "Replicas"
+    in_force: "InForce"
+    fleet: "Fleet"
     rollout: "Rollout"
 
 

@@ -54,11 +54,11 @@ async def _database(services: Services) -> dict[str, str]:
 def _here(services: Services) -> dict[str, str]:
     journal, lag = services.journal, services.shipping.lag()
     full = f"holds {lag.size} of {journal.limit_bytes} bytes"
-    waiting = services.rollout.waiting()
+    waiting = services.in_force.waiting()
     routes = f"not answering yet: {', '.join(waiting[:10])}" if waiting else "ok"
     return {
         "journal": full if journal.is_full else "ok",
-        "routes": routes if services.rollout.restored else "not restored yet",
+        "routes": routes if services.in_force.restored else "not restored yet",
     }
 
 

@@ -33,6 +33,7 @@ from serving.errors import (
 )
 from serving.records import Version
 from serving.references import ReferenceRows, read_reference
+from serving.route_states import users_of
 from serving.store import models as store
 
 log = logging.getLogger("serving.api.models")
@@ -318,12 +319,16 @@ def _must_be_the_same(
     response_class=Response,
 )
 async def delete_version(model: ModelName, version: VersionName, context: Changes) -> None:
-    """Delete a version that no route and no last good revision needs. Its record stays."""
+    """Delete a version that no route and no warm revision needs. Its record stays.
+
+    Its artefact stays as well, until `SERVING_REVISION_RETENTION` after a revision last named it.
+    """
     async with context.change() as change:
-        found = await context.services.versions.get(change.connection, model, version)
-        needed_by = context.services.rollout.needed_by
-        users = sorted(name for name, refs in needed_by.items() if found.ref in refs)
-        if users:
+        # Held against route changes under way in any process, which hold what they name.
+        versions, ref = context.services.versions, f"{model}:{version}"
+        found = await versions.lock(change.connection, model, version)
+        keep = context.services.in_force.keep_good
+        if users := await users_of(change.connection, ref, keep=keep):
             raise VersionInUseError(found.ref, users)
         await store.delete(change.connection, found.id)
         change.answer(status.HTTP_204_NO_CONTENT)

@@ -22,7 +22,7 @@ class ProcessRow(ServingTable):
     """Machine and data folder: a process that is started again takes its own place."""
     pid: Mapped[int]
     backend_pid: Mapped[int]
-    """Postgres' process behind the connection that listens: it ends at once when the process does."""
+    """Postgres' end of the connection that listens: it goes at once when the process does."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serving.errors import ApplicationExistsError, ApplicationNotFoundError
 from serving.records import Application, InputSchema, Task
 from serving.schema import ApplicationRow, InputSchemaRow, RevisionRow
+from serving.store.notices import Channel, notify
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -119,6 +120,7 @@ async def create(
     made = rows.scalar_one_or_none()
     if made is None:
         raise ApplicationExistsError(name)
+    await notify(connection, Channel.APPLICATIONS, made)
     return int(made)
 
 
@@ -130,6 +132,7 @@ async def change(
         await connection.execute(
             update(ApplicationRow).where(ApplicationRow.id == application_id).values(settings)
         )
+        await notify(connection, Channel.APPLICATIONS, application_id)
 
 
 async def delete(connection: AsyncConnection, application_id: int) -> None:
@@ -139,6 +142,7 @@ async def delete(connection: AsyncConnection, application_id: int) -> None:
         .where(ApplicationRow.id == application_id)
         .values(deleted_at=func.now())
     )
+    await notify(connection, Channel.APPLICATIONS, application_id)
 
 
 async def add_schema(

@@ -11,6 +11,7 @@ from sqlalchemy.sql import func
 
 from serving.records import Key
 from serving.schema import KeyRow
+from serving.store.notices import Channel, notify
 
 
 def _record(row: RowMapping | Any) -> Key:
@@ -36,6 +37,7 @@ async def create(
     """Keep a new key."""
     statement = insert(KeyRow).values(id=key_id, name=name, hash=digest, scopes=list(scopes))
     rows = await connection.execute(statement.returning(*KeyRow.__table__.columns))
+    await notify(connection, Channel.KEYS)
     return _record(rows.one())
 
 
@@ -68,3 +70,4 @@ async def revoke(connection: AsyncConnection, key_id: UUID) -> None:
         .where(KeyRow.id == key_id, KeyRow.revoked_at.is_(None))
         .values(revoked_at=func.now())
     )
+    await notify(connection, Channel.KEYS)

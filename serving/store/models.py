@@ -68,10 +68,24 @@ class Versions:
         ref = f"{model}:{version}"
         return (await self.by_refs(connection, [ref]))[ref]
 
+    async def lock(self, connection: AsyncConnection, model: str, version: str) -> Version:
+        """One version, held against whoever needs it until the transaction ends; as `get`."""
+        found = await self.get(connection, model, version)
+        await connection.execute(
+            select(VersionRow.id).where(VersionRow.id == found.id).with_for_update()
+        )
+        # Read again after the lock: it may have been deleted meanwhile.
+        return await self.get(connection, model, version)
+
     async def by_refs(
-        self, connection: AsyncConnection, refs: Collection[str]
+        self, connection: AsyncConnection, refs: Collection[str], *, hold: bool = False
     ) -> dict[str, Version]:
         """Versions by `model:version`.
+
+        Parameters
+        ----------
+        hold
+            Let nobody delete them until the transaction ends.
 
         Raises
         ------
@@ -80,7 +94,10 @@ class Versions:
         """
         pairs = [tuple(ref.split(":", 1)) for ref in refs if ":" in ref]
         named = tuple_(ModelRow.name, VersionRow.version).in_(pairs)
-        rows = await connection.execute(_query().where(named))
+        query = _query().where(named)
+        if hold:
+            query = query.with_for_update(read=True, of=VersionRow)
+        rows = await connection.execute(query)
         found = {record.ref: record for record in map(self._record, rows)}
         missing = [ref for ref in refs if ref not in found]
         if missing:
@@ -211,16 +228,17 @@ async def reference(connection: AsyncConnection, version: Version) -> Reference:
     return found
 
 
-async def first_reference_row(
-    connection: AsyncConnection, version_id: int
-) -> dict[str, Any] | None:
-    """The first reference row by feature name; none if no rows were given."""
+async def first_reference_rows(
+    connection: AsyncConnection, version_id: int, count: int
+) -> list[dict[str, Any]]:
+    """The first reference rows by feature name; none if no rows were given."""
+    places = [ReferenceRow.inputs[place] for place in range(count)]
     rows = await connection.execute(
-        select(ReferenceRow.features, ReferenceRow.inputs[0].label("first")).where(
+        select(ReferenceRow.features, func.jsonb_build_array(*places).label("first")).where(
             ReferenceRow.version_id == version_id
         )
     )
     row = rows.one_or_none()
-    if row is None or row.first is None:
-        return None
-    return dict(zip(row.features, row.first, strict=True))
+    if row is None:
+        return []
+    return [dict(zip(row.features, one, strict=True)) for one in row.first if one is not None]

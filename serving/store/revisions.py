@@ -1,5 +1,6 @@
 """Table `revisions`."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, insert, select, text
@@ -34,6 +35,7 @@ def _record(row: Any) -> Revision:
         actor=row.actor,
         reason=row.reason,
         evidence=row.evidence,
+        decided_at=row.decided_at,
     )
 
 
@@ -43,6 +45,19 @@ async def history(connection: AsyncConnection, application_id: int) -> list[Revi
         _query().where(RevisionRow.application_id == application_id).order_by(RevisionRow.revision)
     )
     return [_record(row) for row in rows]
+
+
+async def of_all(connection: AsyncConnection) -> dict[str, list[Revision]]:
+    """Every revision of every application that is not deleted, by its name, the oldest first."""
+    rows = await connection.execute(
+        _query()
+        .where(ApplicationRow.deleted_at.is_(None))
+        .order_by(ApplicationRow.name, RevisionRow.revision)
+    )
+    found: dict[str, list[Revision]] = {}
+    for row in rows:
+        found.setdefault(row.application, []).append(_record(row))
+    return found
 
 
 async def current(connection: AsyncConnection, application: Application) -> Revision:
@@ -96,6 +111,7 @@ async def append(
     key: Key,
     reason: str | None,
     evidence: dict[str, Any] | None,
+    decided_at: datetime | None = None,
 ) -> Revision:
     """Put the next revision in force; the caller holds the application's lock."""
     await connection.execute(
@@ -110,6 +126,7 @@ async def append(
             actor=key.name,
             reason=reason,
             evidence=evidence,
+            decided_at=decided_at,
         )
     )
     await connection.execute(
