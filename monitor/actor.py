@@ -5,13 +5,15 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from monitor import metrics, remedies
-from monitor.deciding import names_in_alarm
+from monitor import metrics, remedies, retraining, rules
+from monitor.deciding import go_on, names_in_alarm
 from monitor.errors import RevisionMovedError, ServingError, ServingUnavailableError
-from monitor.records import Remedy
+from monitor.records import Json, Registry, Remedy
+from monitor.scene import Scene
 from monitor.serving_client import ServingClient
 from monitor.settings import Settings
 from monitor.store import alerts as alert_store
+from monitor.store import automation
 from monitor.store import registry as registry_store
 from monitor.store import remedies as store
 from monitor.telling import note_remedy, tell
@@ -45,33 +47,57 @@ async def _prepare(
 ) -> bool:
     """Look at the guards once more and take the lease; whether the call may be made."""
     registry = await registry_store.read_registry(connection)
+    scene = Scene(registry, settings, clock)
     done = await registry_store.read_remedy_revision(
         connection, remedy.application_id, str(remedy.idempotency_key)
     )
     if done is not None:
         # An earlier call succeeded and its answer was lost: the revision carries the remedy's key.
-        await _finish(connection, remedy, "acted", None, clock, to_revision=done)
+        await finish(connection, remedy, "acted", scene, to_revision=done)
         return False
-    others = await store.read_remedies(connection, remedy.application_id)
-    wait = remedies.pause(others, clock(), settings.remedy_cool_down, besides=remedy.id)
-    if wait is not None:
+    await automation.wait_for_switch(connection, alone=False)
+    switch = await automation.read_automation(connection, remedy.application_id)
+    if not switch.enabled:
+        await finish(connection, remedy, "proposed", scene, reason=switch.said)
+        return False
+    others = [
+        r for r in await store.read_remedies(connection, remedy.application_id) if r.id != remedy.id
+    ]
+    wait = remedies.pause(others, clock(), settings.remedy_cool_down)
+    if wait is not None and remedy.kind in rules.ROUTE_KINDS:
         await store.change_remedy(
             connection, remedy.id, next_attempt_at=wait[0], state_reason=wait[1]
         )
         return False
-    barred = remedies.bar(
-        remedy.request["to"], await names_in_alarm(connection, remedy.application_id, registry)
-    )
-    current = registry.routes[remedy.application_id].current
-    if current is not None and current.revision != remedy.from_revision:
-        barred = f"the route moved from revision {remedy.from_revision} to {current.revision}"
+    moved = has_moved(remedy, registry)
+    if moved is not None:
+        await finish(connection, remedy, "held", scene, reason=moved)
+        return False
+    alarmed = await names_in_alarm(connection, remedy.application_id, registry)
+    barred = remedies.bar(remedy.request.get("to"), alarmed, registry)
     if barred is not None:
-        await _finish(connection, remedy, "held", barred, clock)
+        await finish(connection, remedy, "held", scene, reason=barred, next_step=True)
+        return False
+    if remedy.kind == "retrain":
+        refused = await retraining.ask(connection, remedy, registry)
+        state = "acted" if refused is None else "failed"
+        await finish(
+            connection, remedy, state, scene, reason=refused, next_step=refused is not None
+        )
         return False
     await store.change_remedy(
         connection, remedy.id, attempts=remedy.attempts + 1, next_attempt_at=clock() + store.LEASE
     )
     return True
+
+
+def has_moved(remedy: Remedy, registry: Registry) -> str | None:
+    """Whether the route changed since a remedy was decided on, in words."""
+    route = registry.routes.get(remedy.application_id)
+    current = route.current if route else None
+    if current is None or current.revision == remedy.from_revision:
+        return None
+    return f"the route moved from revision {remedy.from_revision} to {current.revision}"
 
 
 async def _carry_out(
@@ -84,7 +110,8 @@ async def _carry_out(
         log.warning("remedy_delayed remedy=%d attempt=%d error=%s", remedy.id, attempts, error)
         async with engine.begin() as connection:
             if attempts >= settings.remedy_attempts:
-                await _finish(connection, remedy, "failed", str(error), clock)
+                scene = await _scene(connection, settings, clock)
+                await _end(connection, remedy, "failed", str(error), scene)
             else:
                 again = clock() + pause(attempts, FIRST_PAUSE, jitter())
                 await store.change_remedy(
@@ -94,30 +121,53 @@ async def _carry_out(
     except ServingError as error:
         state = "held" if isinstance(error, RevisionMovedError) else "failed"
         async with engine.begin() as connection:
-            # It may be our own change that moved the route, made by a call whose answer was lost.
-            done = await registry_store.read_remedy_revision(
-                connection, remedy.application_id, str(remedy.idempotency_key)
-            )
-            if done is None:
-                await _finish(connection, remedy, state, str(error), clock)
-            else:
-                await _finish(connection, remedy, "acted", None, clock, to_revision=done)
+            scene = await _scene(connection, settings, clock)
+            await _end(connection, remedy, state, str(error), scene)
         return
     async with engine.begin() as connection:
-        await _finish(connection, remedy, "acted", None, clock, to_revision=revision)
+        scene = await _scene(connection, settings, clock)
+        await finish(connection, remedy, "acted", scene, to_revision=revision)
 
 
-async def _finish(
+async def _scene(connection: AsyncConnection, settings: Settings, clock: Clock) -> Scene:
+    return Scene(await registry_store.read_registry(connection), settings, clock)
+
+
+async def _end(
     connection: AsyncConnection,
     remedy: Remedy,
     state: str,
-    reason: str | None,
-    clock: Clock,
-    *,
-    to_revision: int | None = None,
+    reason: str,
+    scene: Scene,
 ) -> None:
-    changes = {} if to_revision is None else {"to_revision": to_revision, "acted_at": clock()}
-    await store.change_remedy(
+    # It may be our own change that moved the route, made by a call whose answer was lost.
+    done = await registry_store.read_remedy_revision(
+        connection, remedy.application_id, str(remedy.idempotency_key)
+    )
+    if done is not None:
+        await finish(connection, remedy, "acted", scene, to_revision=done)
+        return
+    await finish(connection, remedy, state, scene, reason=reason, next_step=state == "failed")
+
+
+async def finish(
+    connection: AsyncConnection,
+    remedy: Remedy,
+    state: str,
+    scene: Scene,
+    *,
+    reason: str | None = None,
+    to_revision: int | None = None,
+    next_step: bool = False,
+) -> None:
+    """Write how carrying out ended, in the remedy, its alert and the outbox; then go on with the
+    rule where it did not."""
+    changes: Json = {}
+    if state == "acted":
+        changes = {"to_revision": to_revision, "acted_at": scene.clock()}
+        if remedy.kind != "retrain" and not remedy.request.get("test"):
+            changes["outcome"] = "untested"
+    remedy = await store.change_remedy(
         connection, remedy.id, state=state, state_reason=reason, next_attempt_at=None, **changes
     )
     metrics.REMEDIES.labels(remedy.kind, state).inc()
@@ -131,13 +181,14 @@ async def _finish(
     )
     if remedy.alert_id is None:
         return
-    registry = await registry_store.read_registry(connection)
     alert = await alert_store.lock_alert(connection, remedy.alert_id)
     alert = await note_remedy(connection, alert, remedy, state, reason)
     await tell(
         connection,
         f"remedy.{state}",
         alert,
-        registry.applications[remedy.application_id],
+        scene.application_of(remedy),
         {"remedy": remedy.id, "to_revision": to_revision, "reason": reason},
     )
+    if next_step:
+        await go_on(connection, remedy, alert, scene)

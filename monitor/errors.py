@@ -6,6 +6,8 @@ MonitorError
 ├── ForbiddenError                 the key lacks the scope
 ├── InvalidRequestError            a body, a query or a setting that cannot be used
 ├── InvalidTransitionError         an alert or a remedy is in a state that does not allow it
+├── AutomationOffError             nothing acts while the switch is off
+├── ChangeInFlightError            one change of a route at a time
 ├── NameTakenError                 a watch of that name exists
 ├── ForbiddenTargetError           a webhook's address lies inside a private network
 ├── ServingError                   serving's admin API refused a change or gave no answer
@@ -128,3 +130,18 @@ class InvalidRowsError(MonitorError):
 
     def __init__(self, where: str, expected: str, received: object) -> None:
         super().__init__(f"{where}: expected {expected}, received {received!r}")
+
+
+class AutomationOffError(MonitorError):
+    """Nothing acts while the switch is off."""
+
+    status, code, title = 409, "automation_off", "Automation is off"
+
+
+class ChangeInFlightError(MonitorError):
+    """Another change of the application's route is being carried out."""
+
+    status, code, title = 409, "change_in_flight", "Another change is in flight"
+
+    def __init__(self, remedy: int, kind: str) -> None:
+        super().__init__(f"remedy {remedy} ({kind}) is being carried out; one change at a time")

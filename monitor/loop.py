@@ -16,6 +16,7 @@ from monitor.actor import act_on_due
 from monitor.outbox import send_due
 from monitor.serving_client import ServingClient
 from monitor.settings import Settings
+from monitor.settling import settle
 from monitor.store.database import plain
 from monitor.turn import Turned, take_turn
 from monitor.wall_clock import Clock, utc_now
@@ -104,6 +105,7 @@ async def _act(
         pulse.wake_hands.clear()
         try:
             await act_on_due(engine, client, settings, clock)
+            await settle(engine, client, settings, clock)
         except DATABASE_AWAY as error:
             log.warning("acting_failed error=%s", error)
         await _wait(pulse.wake_hands, HANDS_PAUSE_S)

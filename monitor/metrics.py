@@ -16,3 +16,8 @@ STATISTIC = Gauge(
     ["application", "watch", "subject", "tier"],
 )
 """Updated from the saved states when it is scraped."""
+AUTOMATION = Gauge(
+    "leadsman_automation_enabled",
+    "1 where alarms may change an application's route by themselves.",
+    ["application"],
+)

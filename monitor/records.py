@@ -27,38 +27,32 @@ START = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One row of predictions: the answer of one version."""
+class Feature:
+    """One feature of an input, as the schema states it."""
 
-    position: Position
-    predicted_at: datetime
-    id: UUID
-    version_id: int
-    application_id: int
-    revision: int
-    flags: int
-    output: bytes | None
-
-    @property
-    def in_service(self) -> bool:
-        """Whether a client read it and a model made it."""
-        return not self.flags & (DEFAULT | SHADOW) and self.output is not None
+    name: str
+    kind: str
+    """number, integer, boolean or string."""
+    nullable: bool = False
+    low: float | None = None
+    high: float | None = None
+    """Bounds that the schema states."""
 
     @property
-    def in_shadow(self) -> bool:
-        """Whether a model made it and nobody read it."""
-        return bool(self.flags & SHADOW) and not self.flags & DEFAULT and self.output is not None
+    def is_numeric(self) -> bool:
+        """Whether its values have an order."""
+        return self.kind in ("number", "integer")
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """One row of feedback."""
+class InputSchema:
+    """One form of an application's input."""
 
-    position: Position
-    received_at: datetime
-    id: UUID
-    prediction_id: UUID
-    value: bytes
+    id: int
+    application_id: int
+    features: tuple[Feature, ...]
+    encoding: str
+    """float64: eight bytes a feature, null as NaN; json: an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +62,7 @@ class Application:
     id: int
     name: str
     task: str
+    latency_objective_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +72,7 @@ class Version:
     id: int
     model: str
     version: str
+    deleted: bool = False
 
     @property
     def name(self) -> str:
@@ -93,6 +89,7 @@ class Revision:
     kind: str
     restores: int | None
     policy: Json
+    schema_id: int | None = None
 
     @property
     def champion(self) -> str | None:
@@ -142,6 +139,7 @@ class Registry:
     applications: Mapping[int, Application]
     versions: Mapping[int, Version]
     routes: Mapping[int, Route]
+    schemas: Mapping[int, InputSchema] = field(default_factory=dict)
 
     def version_named(self, name: str) -> Version | None:
         """The version that a route calls model:version."""
@@ -149,11 +147,12 @@ class Registry:
 
     def subject_name(self, subject: str) -> str:
         """A subject as people read it: names in place of numbers."""
-        names = (
+        versions, _, segment = subject.partition("|")
+        names = " against ".join(
             self.versions[int(part)].name if int(part) in self.versions else f"version {part}"
-            for part in subject.split(",")
+            for part in versions.split(",")
         )
-        return " against ".join(names)
+        return f"{names} where {segment}" if segment else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +172,8 @@ class Watch:
     enabled: bool
     clock: datetime | None = None
     """Time in the record up to which the budget has been granted."""
+    rule: list[Json] | None = None
+    """Steps of the remedy, in order; none where `remedy` alone is the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +252,10 @@ class Remedy:
     to_revision: int | None
     outcome: str | None
     outcome_detail: Json | None
+    rule: list[Json] | None = None
+    """All steps of the watch's rule, as they were at the decision."""
+    step: int = 0
+    """Which of them this is."""
+    follows: int | None = None
+    """The remedy that did not help, or that this one completes."""
+    route_check: Json | None = None

@@ -1,14 +1,25 @@
-"""Whether and how to act on an alarm, and whether the act helped. Values in, values out."""
+"""Whether to act on an alarm, and how far. Values in, values out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitor import rules
+from monitor.plans import Plan, propose
 from monitor.records import Alarm, Json, Registry, Remedy, Revision, Route, Watch
 from monitor.settings import Mode
 
 IN_FLIGHT = ("decided", "approved")
 """States of a remedy that is still to be carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Automation:
+    """Whether the monitor may act by itself on an application."""
+
+    enabled: bool = True
+    said: str | None = None
+    """Who switched it off and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +34,7 @@ class Situation:
     """Names of versions with an open guaranteed alert of their own."""
     now: datetime
     cool_down: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The change of route that would help."""
-
-    kind: str
-    target: str
-    """Version that would serve."""
-    request: Json
+    automation: Automation = Automation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,151 +49,111 @@ class Decided:
     not_before: datetime | None
 
 
-def decide(watch: Watch, alarm: Alarm, situation: Situation, application: str) -> Decided | None:
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Nothing is done about an alarm by itself: one line for the alert, no remedy."""
+
+    kind: str
+    reason: str
+    remedy: int | None = None
+    """The one that is under way already."""
+
+
+def decide(
+    watch: Watch, alarm: Alarm, situation: Situation, application: str
+) -> Decided | Declined | None:
     """What to do about an alarm.
 
     Returns
     -------
-    Decided or None
+    Decided, Declined or None
         None where the watch only tells people, or where the same cause already has its remedy.
     """
-    current = situation.route.current
-    if watch.remedy == "notify" or current is None:
+    rule = rules.steps_of(watch)
+    if not rules.acts(rule) or not alarm.evidence["guaranteed"]:
         return None
-    if not alarm.evidence["guaranteed"]:
+    return decide_step(rule[0], alarm.subject, watch.mode, situation, application)
+
+
+def decide_step(
+    step: Json, subject: str, mode: Mode, situation: Situation, application: str
+) -> Decided | Declined | None:
+    """What to do about a cause by one step of its rule."""
+    current, kind = situation.route.current, step["kind"]
+    if current is None or any(_same_cause(r, kind, subject, current) for r in situation.remedies):
         return None
-    if any(_same_cause(r, watch, alarm, current) for r in situation.remedies):
-        return None
-    plan = propose(watch.remedy, alarm.subject, situation.route, situation.registry, application)
+    busy = next((r for r in situation.remedies if r.state in IN_FLIGHT), None)
+    if busy is not None:
+        said = f"remedy {busy.id} ({busy.kind}) is in flight: one change at a time"
+        return Declined(kind, said, busy.id)
+    plan = propose(step, subject, situation.route, situation.registry, application)
     if isinstance(plan, str):
-        return Decided(watch.remedy, watch.mode, "held", plan, {}, None)
-    if watch.mode is Mode.OBSERVE:
-        return Decided(plan.kind, watch.mode, "observed", "mode observe", plan.request, None)
-    barred = bar(plan.target, situation.in_alarm)
+        return Declined(kind, plan)
+    same = next((r for r in situation.remedies if _same_change(r, plan, current)), None)
+    if same is not None:
+        return Declined(kind, f"remedy {same.id} proposes the same change", same.id)
+    return _as_far_as(plan, mode, situation)
+
+
+def _as_far_as(plan: Plan, mode: Mode, situation: Situation) -> Decided:
+    """How far mode, guards and switch let a plan go."""
+    if mode is Mode.OBSERVE:
+        return Decided(plan.kind, mode, "observed", "mode observe", plan.request, None)
+    barred = bar(plan.target, situation.in_alarm, situation.registry)
     if barred is not None:
-        return Decided(plan.kind, watch.mode, "held", barred, plan.request, None)
-    if watch.mode is Mode.PROPOSE:
-        return Decided(plan.kind, watch.mode, "proposed", None, plan.request, None)
-    wait = pause(situation.remedies, situation.now, situation.cool_down)
-    reason = None if wait is None else wait[1]
-    return Decided(
-        plan.kind,
-        watch.mode,
-        "decided",
-        reason,
-        plan.request,
-        situation.now if wait is None else wait[0],
-    )
+        return Decided(plan.kind, mode, "held", barred, plan.request, None)
+    if not situation.automation.enabled:
+        said = situation.automation.said
+        return Decided(plan.kind, mode, "proposed", said, plan.request, None)
+    if mode is Mode.PROPOSE:
+        return Decided(plan.kind, mode, "proposed", None, plan.request, None)
+    wait = None
+    if plan.kind in rules.ROUTE_KINDS:
+        wait = pause(situation.remedies, situation.now, situation.cool_down)
+    reason, not_before = (None, situation.now) if wait is None else (wait[1], wait[0])
+    return Decided(plan.kind, mode, "decided", reason, plan.request, not_before)
 
 
-def _same_cause(remedy: Remedy, watch: Watch, alarm: Alarm, current: Revision) -> bool:
+def _same_cause(remedy: Remedy, kind: str, subject: str, current: Revision) -> bool:
+    if remedy.kind != kind or remedy.request.get("subject") != subject:
+        return False
+    if kind == "retrain" and remedy.state == "acted" and remedy.outcome is None:
+        return True
     open_states = (*IN_FLIGHT, "proposed", "observed", "rejected")
+    return remedy.from_revision == current.revision and remedy.state in open_states
+
+
+def _same_change(remedy: Remedy, plan: Plan, current: Revision) -> bool:
     return (
-        remedy.kind == watch.remedy
+        remedy.state == "proposed"
+        and remedy.kind == plan.kind
         and remedy.from_revision == current.revision
-        and remedy.request.get("subject") == alarm.subject
-        and remedy.state in open_states
+        and remedy.request.get("to") == plan.target
     )
 
 
-def propose(
-    kind: str, subject: str, route: Route, registry: Registry, application: str
-) -> Plan | str:
-    """The change that a remedy of this kind asks for, or the sentence why there is none."""
-    current = route.current
-    assert current is not None
-    names = [registry.versions[int(part)].name for part in subject.split(",")]
-    base: Json = {"subject": subject, "expected_revision": current.revision}
-    if kind == "promote":
-        if current.champion != names[1] or names[0] not in current.challengers:
-            return (
-                f"{names[0]} is no challenger of {names[1]} in revision {current.revision} any more"
-            )
-        policy = {"kind": "shadow", "champion": names[0], "challengers": [names[1]]}
-        return Plan(
-            kind,
-            names[0],
-            base
-            | {
-                "method": "PUT",
-                "path": f"/v1/applications/{application}/route",
-                "policy": policy,
-                "to": names[0],
-                "from": names[1],
-            },
-        )
-    if kind == "stop_canary":
-        if names[0] not in current.challengers or current.champion is None:
-            return f"{names[0]} is no challenger in revision {current.revision} any more"
-        policy = {"kind": "single", "champion": current.champion}
-        return Plan(
-            kind,
-            current.champion,
-            base
-            | {
-                "method": "PUT",
-                "path": f"/v1/applications/{application}/route",
-                "policy": policy,
-                "to": current.champion,
-                "from": names[0],
-            },
-        )
-    if current.champion != names[0]:
-        return f"{names[0]} is not the champion of revision {current.revision} any more"
-    good = last_good(route, names[0], wanted=names[1] if len(names) > 1 else None)
-    if good is None or good.champion is None:
-        return f"no earlier revision of {application} has another champion to go back to"
-    return Plan(
-        kind,
-        good.champion,
-        base
-        | {
-            "method": "POST",
-            "path": f"/v1/applications/{application}/rollback",
-            "to_revision": good.revision,
-            "to": good.champion,
-            "from": names[0],
-        },
-    )
-
-
-def last_good(route: Route, bad: str, *, wanted: str | None) -> Revision | None:
-    """The revision to go back to.
-
-    A change of route is laid on a pile and a rollback takes off what it undid; so a version that
-    was itself rolled back is never returned to.
-    """
-    pile: list[Revision] = []
-    for revision in route.revisions:
-        if revision.kind == "rollback" and revision.restores is not None:
-            while pile and pile[-1].revision > revision.restores:
-                pile.pop()
-        else:
-            pile.append(revision)
-    for revision in reversed(pile):
-        if revision.champion != bad and (wanted is None or revision.champion == wanted):
-            return revision
-    return None
-
-
-def bar(target: str, in_alarm: Iterable[str]) -> str | None:
+def bar(target: str | None, in_alarm: Iterable[str], registry: Registry) -> str | None:
     """Why traffic must not move to a version; none where it may."""
-    return f"{target} is itself in alarm" if target in in_alarm else None
+    if target is None:
+        return None
+    if target in in_alarm:
+        return f"{target} is itself in alarm"
+    version = registry.version_named(target)
+    if version is None:
+        return f"{target} is not registered"
+    return f"{target} was deleted" if version.deleted else None
 
 
 def pause(
-    remedies: Iterable[Remedy], now: datetime, cool_down: timedelta, *, besides: int | None = None
+    remedies: Iterable[Remedy], now: datetime, cool_down: timedelta
 ) -> tuple[datetime, str] | None:
-    """Until when to wait, and why; none where a change may go ahead now."""
-    for remedy in remedies:
-        if remedy.id == besides:
-            continue
-        # Of two in flight the older goes first, so that they never wait for each other.
-        if remedy.state in IN_FLIGHT and (besides is None or remedy.id < besides):
-            return now + timedelta(seconds=1), f"remedy {remedy.id} is in flight"
-        if remedy.acted_at is not None and now < remedy.acted_at + cool_down:
-            return (
-                remedy.acted_at + cool_down,
-                f"remedy {remedy.id} acted less than {cool_down} ago",
-            )
-    return None
+    """Until when to wait after an earlier change, and why; none where one may go ahead now."""
+    acted = [
+        (r.acted_at, r.id)
+        for r in remedies
+        if r.kind in rules.ROUTE_KINDS and r.acted_at is not None and now < r.acted_at + cool_down
+    ]
+    if not acted:
+        return None
+    at, number = max(acted)
+    return at + cool_down, f"remedy {number} acted less than {cool_down} ago"

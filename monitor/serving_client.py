@@ -9,6 +9,8 @@ from monitor.records import Json, Remedy
 
 TIMEOUT_S = 90.0
 """A change of route starts and probes replicas before it answers."""
+SHOW_TIMEOUT_S = 10.0
+"""What is only shown comes at once."""
 TRY_AGAIN = frozenset({408, 425, 429})
 """Client errors that may pass."""
 
@@ -79,6 +81,25 @@ class ServingClient:
         if response.is_server_error or response.status_code in TRY_AGAIN:
             raise ServingUnavailableError(said)
         raise ServingRefusedError(said)
+
+    async def revision_of(self, application: str) -> int:
+        """Number of the revision in force, as serving shows it.
+
+        Raises
+        ------
+        ServingError
+            If it shows none.
+        """
+        try:
+            response = await self._client.get(
+                f"/v1/applications/{application}/route", timeout=SHOW_TIMEOUT_S
+            )
+        except httpx.HTTPError as error:
+            raise ServingUnavailableError(f"{type(error).__name__}: {error}") from error
+        revision = _json(response).get("revision")
+        if not response.is_success or not isinstance(revision, int):
+            raise ServingUnavailableError(f"{response.status_code}: {response.text[:200]}")
+        return revision
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

@@ -67,6 +67,19 @@ class Settings(BaseSettings):
     remedy_cool_down: timedelta = timedelta(minutes=10)
     """Pause after a remedy acted before another may act on the same application."""
 
+    remedy_patience: Positive = timedelta(days=7)
+    """Time after which a remedy that fresh labels did not show to have helped counts as one that
+    did not."""
+
+    route_settle: Positive = timedelta(seconds=10)
+    """Pause after a change before it is looked at whether the route changed everywhere."""
+
+    route_patience: Positive = timedelta(minutes=2)
+    """Time after which a route that did not change everywhere is paged."""
+
+    retrain_patience: Positive = timedelta(days=1)
+    """Longest wait for the version that a retraining webhook registers."""
+
     remedy_attempts: Annotated[int, Field(ge=1)] = 20
     """Calls to serving before a remedy counts as failed."""
 

@@ -64,6 +64,7 @@ class WatchForm:
     tier: Tier
     remedy: str
     settings: Json
+    rule: list[Json] | None = None
 
 
 DEFAULT_WATCHES = (

@@ -172,6 +172,10 @@ class RemedyAnswer(BaseModel):
     acted_at: datetime | None
     outcome: str | None
     outcome_test: dict[str, Any] | None
+    step: int
+    steps: int
+    follows: int | None
+    route_check: dict[str, Any] | None
 
     @classmethod
     def of(cls, remedy: Remedy, registry: Registry) -> "RemedyAnswer":
@@ -196,6 +200,10 @@ class RemedyAnswer(BaseModel):
             acted_at=remedy.acted_at,
             outcome=remedy.outcome,
             outcome_test=shown or None,
+            step=remedy.step + 1,
+            steps=len(remedy.rule or [None]),
+            follows=remedy.follows,
+            route_check=remedy.route_check,
         )
 
 

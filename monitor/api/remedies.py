@@ -5,9 +5,11 @@ from fastapi import APIRouter
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import Reason, RemedyAnswer
 from monitor.api.problems import PROBLEMS
-from monitor.errors import InvalidTransitionError
+from monitor.errors import AutomationOffError, ChangeInFlightError, InvalidTransitionError
 from monitor.records import Remedy
+from monitor.remedies import IN_FLIGHT
 from monitor.store import alerts as alert_store
+from monitor.store import automation
 from monitor.store import remedies as store
 from monitor.store.registry import read_registry
 from monitor.telling import note_remedy
@@ -34,8 +36,18 @@ async def approve(
     remedy_id: int,
     body: Reason | None = None,
 ) -> RemedyAnswer:
-    """Approve it. Its guards are looked at once more before it acts."""
+    """Approve it. Its guards are looked at once more before it acts.
+
+    Refused while automation is off and while another change of the application is in flight.
+    """
     remedy = await _open(connection, remedy_id, "approved")
+    await automation.wait_for_switch(connection, alone=False)
+    switch = await automation.read_automation(connection, remedy.application_id)
+    if not switch.enabled:
+        raise AutomationOffError(switch.said or "automation is off")
+    for other in await store.read_remedies(connection, remedy.application_id):
+        if other.state in IN_FLIGHT:
+            raise ChangeInFlightError(other.id, other.kind)
     reason = f"approved by {caller.name}" + (f": {body.reason}" if body and body.reason else "")
     remedy = await store.change_remedy(
         connection, remedy_id, state="approved", state_reason=reason, next_attempt_at=utc_now()
@@ -58,6 +70,10 @@ async def reject(
 
 
 async def _open(connection: Transaction, remedy_id: int, wanted: str) -> Remedy:
+    # The alert before the remedy, in the order in which an alarm's transaction takes them.
+    remedy = await store.read_remedy(connection, remedy_id)
+    if remedy.alert_id is not None:
+        await alert_store.lock_alert(connection, remedy.alert_id)
     remedy = await store.lock_remedy(connection, remedy_id)
     if remedy.state != "proposed":
         raise InvalidTransitionError("the remedy", remedy.state, wanted)

@@ -54,7 +54,7 @@ class RemedyRow(MonitorTable):
     outcome: Mapped[str | None]
     """recovered, not_recovered; none while it is being tested."""
     outcome_detail: Mapped[dict[str, Any] | None]
-    rule: Mapped[list[Any] | None] = mapped_column(JSONB)
+    rule: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     """All steps of the watch's rule, as they were at the decision."""
     step: Mapped[int] = mapped_column(server_default="0")
     """Which of them this is."""

@@ -33,7 +33,7 @@ class WatchRow(MonitorTable):
     remedy: Mapped[str]
     """First step of the rule: notify, roll_back, swap, change_share, promote, stop_canary,
     retrain."""
-    rule: Mapped[list[Any] | None] = mapped_column(JSONB)
+    rule: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Its steps with their settings, in order; none where the remedy alone is the rule."""
     mode: Mapped[str]
     origin: Mapped[str]

@@ -1,16 +1,17 @@
 """Remedies."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.errors import NotFoundError
-from monitor.records import Remedy
+from monitor.records import Json, Remedy
 from monitor.remedies import IN_FLIGHT, Decided
-from monitor.schema import RemedyRow
+from monitor.schema import DeliveryRow, RemedyRow
 from monitor.settings import Mode
 
 LEASE = timedelta(minutes=2)
@@ -26,6 +27,9 @@ async def add_remedy(
     alert_id: int,
     from_revision: int,
     key: UUID,
+    rule: list[Json] | None = None,
+    step: int = 0,
+    follows: int | None = None,
 ) -> Remedy:
     """Write a decision."""
     row = (
@@ -43,6 +47,9 @@ async def add_remedy(
                 request=decided.request,
                 idempotency_key=key,
                 next_attempt_at=decided.not_before,
+                rule=rule,
+                step=step,
+                follows=follows,
             )
             .returning(*RemedyRow.__table__.c)
         )
@@ -60,15 +67,30 @@ async def read_remedies(
     return [_remedy(row) for row in await connection.execute(query)]
 
 
-async def read_untested(connection: AsyncConnection) -> list[Remedy]:
+async def read_untested(
+    connection: AsyncConnection, applications: Iterable[int] | None = None
+) -> list[Remedy]:
     """Remedies that acted and whose outcome is not known, oldest first, locked."""
+    wanted = (
+        RemedyRow.application_id.in_(list(applications)) if applications is not None else true()
+    )
     found = await connection.execute(
         select(*RemedyRow.__table__.c)
-        .where(RemedyRow.state == "acted", RemedyRow.outcome.is_(None))
+        .where(RemedyRow.state == "acted", RemedyRow.outcome.is_(None), wanted)
         .order_by(RemedyRow.id)
         .with_for_update()
     )
     return [_remedy(row) for row in found]
+
+
+async def read_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
+    """One remedy."""
+    row = (
+        await connection.execute(select(*RemedyRow.__table__.c).where(RemedyRow.id == remedy_id))
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError("remedy", remedy_id)
+    return _remedy(row)
 
 
 async def lock_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
@@ -111,6 +133,41 @@ async def change_remedy(connection: AsyncConnection, remedy_id: int, **changes: 
     return _remedy(row)
 
 
+async def read_unsettled(connection: AsyncConnection) -> list[Remedy]:
+    """Remedies about which something is still to be found out or waited for, oldest first."""
+    pending = (
+        (RemedyRow.state == "proposed")
+        | ((RemedyRow.state == "acted") & RemedyRow.outcome.is_(None))
+        | (
+            (RemedyRow.state == "acted")
+            & RemedyRow.route_check["done"].astext.is_distinct_from("true")
+        )
+    )
+    found = await connection.execute(
+        select(*RemedyRow.__table__.c).where(pending).order_by(RemedyRow.id)
+    )
+    return [_remedy(row) for row in found]
+
+
+async def read_begun(connection: AsyncConnection, application_id: int | None) -> list[int]:
+    """Remedies of which a call to serving may be on its way."""
+    query = (
+        select(RemedyRow.id)
+        .where(RemedyRow.state.in_(IN_FLIGHT), RemedyRow.attempts > 0)
+        .order_by(RemedyRow.id)
+    )
+    if application_id is not None:
+        query = query.where(RemedyRow.application_id == application_id)
+    return list((await connection.execute(query)).scalars())
+
+
+async def read_delivery_state(connection: AsyncConnection, delivery: str) -> str | None:
+    """State of the delivery that a training was asked by."""
+    return (
+        await connection.execute(select(DeliveryRow.state).where(DeliveryRow.id == UUID(delivery)))
+    ).scalar_one_or_none()
+
+
 async def next_remedy_at(connection: AsyncConnection) -> datetime | None:
     """When the next remedy is due."""
     return (
@@ -140,4 +197,8 @@ def _remedy(row: Row[Any]) -> Remedy:
         row.to_revision,
         row.outcome,
         row.outcome_detail,
+        row.rule,
+        row.step,
+        row.follows,
+        row.route_check,
     )

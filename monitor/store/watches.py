@@ -61,6 +61,7 @@ def _values(form: WatchForm, application_id: int, mode: Mode, origin: str) -> Js
         "tier": form.tier.value,
         "settings": form.settings,
         "remedy": form.remedy,
+        "rule": form.rule,
         "mode": mode.value,
         "origin": origin,
     }
@@ -95,7 +96,7 @@ async def change_watch(connection: AsyncConnection, watch_id: int, changes: Json
 
 
 async def delete_watch(connection: AsyncConnection, watch_id: int) -> None:
-    """Remove an operator's watch with its alarms."""
+    """Remove an operator's watch; its alarms stay."""
     await connection.execute(delete(WatchRow).where(WatchRow.id == watch_id))
 
 
@@ -168,4 +169,5 @@ def _watch(row: Row[Any]) -> Watch:
         row.origin,
         row.enabled,
         row.clock_at,
+        row.rule,
     )

@@ -73,7 +73,9 @@ def test_an_alert_tells_what_a_person_needs_in_that_order(client: httpx.Client) 
     assert "false alarms a year" in evidence["promise"]
     assert evidence["trace"][-1]["statistic"] >= 1.0
     assert evidence["after"]["low"] > evidence["parameters"]["margin"]
-    assert [e["event"] for e in whole["events"]][:2] == ["opened", "remedied"]
+    # The reference's test came first and proposed the same change: this alert says so in one line.
+    assert [e["event"] for e in whole["events"]][:2] == ["opened", "declined"]
+    assert whole["events"][1]["detail"]["reason"] == "remedy 1 proposes the same change"
 
 
 def test_an_alert_is_acknowledged_once_and_resolved_once(client: httpx.Client) -> None:
@@ -87,11 +89,19 @@ def test_an_alert_is_acknowledged_once_and_resolved_once(client: httpx.Client) -
 
 
 def test_a_proposed_remedy_is_approved_or_rejected_once(client: httpx.Client) -> None:
-    first, second = sorted(r["id"] for r in client.get("/v1/remedies").json())[:2]
-    assert client.post(f"/v1/remedies/{first}/approve").json()["state"] == "approved"
-    assert client.post(f"/v1/remedies/{first}/reject").status_code == 409
-    body = {"reason": "not now"}
-    assert client.post(f"/v1/remedies/{second}/reject", json=body).json()["state"] == "rejected"
+    number = client.get("/v1/remedies").json()[0]["id"]
+    assert client.post(f"/v1/remedies/{number}/approve").json()["state"] == "approved"
+    assert client.post(f"/v1/remedies/{number}/reject").status_code == 409
+
+
+def test_a_proposed_remedy_is_rejected_for_a_reason(client: httpx.Client) -> None:
+    number = client.get("/v1/remedies").json()[0]["id"]
+    rejected = client.post(f"/v1/remedies/{number}/reject", json={"reason": "not now"}).json()
+    assert (rejected["state"], rejected["state_reason"]) == (
+        "rejected",
+        "rejected by admin: not now",
+    )
+    assert client.post(f"/v1/remedies/{number}/approve").status_code == 409
 
 
 @pytest.mark.parametrize(
