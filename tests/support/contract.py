@@ -26,7 +26,7 @@ def fuzz(url: str, key: str, folder: Path, *leave_out: str) -> str:
         Path(sys.executable).parent / "st", "run", f"{url}/openapi.json", "--no-color",
         "--header", f"Authorization: Bearer {key}", "--checks", ",".join(CHECKS),
         "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "20261124",
-        "--max-time", "60", "--continue-on-failure", "--warnings", "off",
+        "--max-time", "30", "--continue-on-failure", "--warnings", "off",
     ]  # fmt: skip
     for operation in leave_out:
         words += ["--exclude-name", operation]
