@@ -46,6 +46,8 @@ class Plan:
     host: str = "127.0.0.1"
     database_url: str | None = None
     """A Postgres 15 or newer; the embedded one where none is named."""
+    workers: int | None = None
+    """Serving processes that share the port; as the environment says where absent."""
 
 
 class Up:
@@ -122,6 +124,8 @@ class Up:
             "SERVING_PORT": str(self.plan.port),
             "SERVING_ADMIN_KEY": key,
         }
+        if self.plan.workers is not None:
+            settings["SERVING_WORKERS"] = str(self.plan.workers)
         return Child("serving", self._logs(), os.environ | settings)
 
     def _monitor(self, key: str) -> Child:

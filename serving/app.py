@@ -1,6 +1,7 @@
 """One serving process: everything made, connected, and ended in order."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -41,13 +42,16 @@ from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import KeyRing, ensure_admin
 from serving.launchers.process import ProcessLauncher
+from serving.leftovers import ship_leftovers
 from serving.local_copy import LocalCopy
 from serving.records import ReplicaPlan
 from serving.replicas import Replicas
 from serving.rollout import Rollout
 from serving.settings import Settings
 from serving.shipping import Shipping
+from serving.siblings import Siblings
 from serving.store.models import Versions
+from serving.workers import listener
 
 log = logging.getLogger("serving.app")
 
@@ -64,6 +68,12 @@ ROUTERS = (
 )
 SETTLE_WITHIN = timedelta(seconds=5)
 """At the end: time for shadows that were asked, then for the journal to reach Postgres."""
+WARM_WITHIN = 15.0
+"""Longest time in seconds that a worker waits for its routes before it takes connections: until it
+is warm the others have more to offer."""
+STARTUP_FAILED = 3
+"""Exit status where the process could not begin to answer."""
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 RETRY_PAUSE = 1.0
 """Seconds before a task of the process is begun again after it failed."""
 
@@ -173,6 +183,20 @@ async def _stand_in(services: Services, copy: LocalCopy) -> None:
     log.warning("serving_by_local_copy made_at=%s routes=%d", found.at, len(states))
 
 
+async def _warm_up(services: Services) -> None:
+    """Wait until all routes answer; not for ever, and not for a Postgres that is away."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + WARM_WITHIN
+    in_force = services.in_force
+    while loop.time() < until:
+        if in_force.restored and not in_force.waiting():
+            return
+        if services.fleet.lost.is_set() and not in_force.restored:
+            return
+        await asyncio.sleep(0.02)
+    log.warning("worker_not_warm applications=%s", ",".join(in_force.waiting()[:10]))
+
+
 async def _follow_keys(services: Services) -> None:
     while True:
         await asyncio.sleep(services.settings.key_refresh_interval.total_seconds())
@@ -207,7 +231,8 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     services = _services(settings)
     copy = _local_copy(services)
     app.state.services = services
-    app.state.registry = metrics.registry(lambda: _read(services))
+    registry = metrics.registry(lambda: _read(services))
+    siblings = app.state.siblings = Siblings(settings.data_dir, settings.worker, registry)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -216,7 +241,11 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                 group.create_task(_keep_doing("local_copy", copy.keep)),
                 group.create_task(_keep_doing("stand_in", lambda: _stand_in(services, copy))),
                 group.create_task(_keep_doing("keys", lambda: _follow_keys(services))),
+                group.create_task(_keep_doing("leftovers", lambda: ship_leftovers(settings))),
             ]
+            if settings.worker:
+                tasks.append(group.create_task(_keep_doing("numbers", siblings.answer)))
+                await _warm_up(services)
             try:
                 yield
             finally:
@@ -271,8 +300,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
 def serve(settings: Settings) -> None:
     """Answer until the process is told to stop."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
@@ -283,3 +311,9 @@ def serve(settings: Settings) -> None:
         log_config=None,
         timeout_graceful_shutdown=30,
     )
+    server = uvicorn.Server(config)
+    shared = [listener(settings.host, settings.port)] if settings.worker else None
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=shared)
+    if not server.started:
+        raise SystemExit(STARTUP_FAILED)

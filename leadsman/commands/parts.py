@@ -3,6 +3,7 @@
 import asyncio
 import os
 import runpy
+import sys
 from typing import Annotated
 
 import typer
@@ -33,8 +34,14 @@ def migrate(
     out.print("the database has the newest form")
 
 
-def serve() -> None:
+def serve(
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that share the port.  [default: SERVING_WORKERS, 1]", min=1),
+    ] = None,
+) -> None:
     """Run serving alone; its settings are SERVING_* variables."""
+    sys.argv[1:] = [] if workers is None else ["--workers", str(workers)]
     runpy.run_module("serving", run_name="__main__", alter_sys=True)
 
 

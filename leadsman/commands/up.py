@@ -14,12 +14,19 @@ DataDir = Annotated[
 
 
 def up(
+    *,
     data_dir: DataDir = None,
     port: Annotated[int, typer.Option(help="Port of serving.", min=1, max=65535)] = 8000,
     monitor_port: Annotated[
         int, typer.Option(help="Port of the monitor.", min=1, max=65535)
     ] = 8001,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Serving processes that share the port.  [default: SERVING_WORKERS, 1]", min=1
+        ),
+    ] = None,
     database_url: Annotated[
         str | None,
         typer.Option(help="A Postgres 15 or newer instead of the embedded one: postgresql://…"),
@@ -29,7 +36,7 @@ def up(
     from leadsman.up import Plan, Up
 
     folder = data_dir or usual_data_dir()
-    service = Up(Plan(folder, port, monitor_port, host, database_url), say=err.print)
+    service = Up(Plan(folder, port, monitor_port, host, database_url, workers), say=err.print)
 
     def ready(made: bool) -> None:
         out.print(f"serving  {service.serving_url}   (API: {service.serving_url}/docs)")

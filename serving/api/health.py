@@ -4,13 +4,13 @@ import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response, status
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 
 from serving.api.bodies import View
 from serving.api.context import Services, services_of
 from serving.api.problems import is_connection_failure, problems
+from serving.siblings import Siblings
 
 router = APIRouter(tags=["health"])
 
@@ -96,8 +96,10 @@ async def readyz(request: Request, response: Response) -> ReadyView:
     },
 )
 async def metrics(request: Request) -> Response:
-    """Give all numbers in Prometheus' text format."""
-    registry: CollectorRegistry = request.app.state.registry
-    # In a thread: with many versions the text takes longer than a prediction may wait.
-    body = await asyncio.to_thread(generate_latest, registry)
+    """Give all numbers in Prometheus' text format.
+
+    With several workers behind the port any of them answers for all, each series with its `worker`.
+    """
+    siblings: Siblings = request.app.state.siblings
+    body = await siblings.scrape()
     return Response(body, media_type=CONTENT_TYPE_LATEST)

@@ -1,5 +1,6 @@
 """A real serving process for a test, and a client that speaks to it."""
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import joblib
 import numpy as np
+import psutil
 from sklearn.linear_model import LogisticRegression
 
 ADMIN_KEY = "lsm_" + "a" * 43
@@ -31,6 +33,7 @@ class ServingProcess:
     """`python -m serving` over one data folder; may be ended and started again."""
 
     def __init__(self, database: str, folder: Path, **settings: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "serving.log"
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +71,20 @@ class ServingProcess:
             time.sleep(0.05)
         raise AssertionError(f"not ready in a minute: {self.client.get('/readyz').text}")
 
+    @property
+    def pid(self) -> int:
+        """The process itself: the one that starts the others where there are workers."""
+        assert self._process is not None
+        return self._process.pid
+
+    def workers(self) -> dict[int, psutil.Process]:
+        """Workers that live, by number."""
+        found = {}
+        for child in psutil.Process(self.pid).children():
+            with contextlib.suppress(psutil.Error):
+                found[int(child.environ().get("SERVING_WORKER", "0"))] = child
+        return found
+
     def stop(self) -> None:
         """End it in the orderly way."""
         self._end(signal.SIGTERM)
@@ -79,7 +96,7 @@ class ServingProcess:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(60)
             self._process = None
 
     def log(self) -> str:
