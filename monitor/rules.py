@@ -82,10 +82,14 @@ Step = Annotated[
     Notify | Page | RollBack | Swap | ChangeShare | Promote | StopCanary | Retrain,
     Field(discriminator="kind"),
 ]
-Rule = Annotated[list[Step], Field(min_length=1, max_length=LONGEST)]
+Kind = Literal["notify", "page", "roll_back", "promote", "stop_canary"]
+"""Steps that need no settings and may be named by their kind alone."""
+Rule = Annotated[list[Kind | Step], Field(min_length=1, max_length=LONGEST)]
 """Steps in order: the next is taken where the one before was not shown to have helped."""
 
-_RULE: TypeAdapter[list[Step]] = TypeAdapter(Rule)
+_RULE: TypeAdapter[list[Step]] = TypeAdapter(
+    Annotated[list[Step], Field(min_length=1, max_length=LONGEST)]
+)
 
 
 def parse(remedy: object, *, where: str = "/remedy") -> list[Json]:
@@ -103,6 +107,7 @@ def parse(remedy: object, *, where: str = "/remedy") -> list[Json]:
     """
     given = remedy if isinstance(remedy, list) else [remedy]
     steps = [{"kind": step} if isinstance(step, str) else step for step in given]
+    steps = [step.model_dump() if isinstance(step, BaseModel) else step for step in steps]
     try:
         rule = _RULE.validate_python(steps)
     except ValidationError as error:

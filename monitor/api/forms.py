@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from monitor.records import Alert, Registry, Remedy, Watch
+from monitor.rules import Kind, Rule, Step, steps_of
 from monitor.settings import Mode, Tier
 from monitor.watches import WatchSettings
 
@@ -26,7 +27,9 @@ class WatchRequest(Form):
     detector: Literal["bounded-mean", "growing-pool", "paired-excess", "paired-promotion", "adwin"]
     tier: Tier
     settings: WatchSettings = WatchSettings()
-    remedy: Literal["notify", "roll_back", "promote", "stop_canary"] = "notify"
+    remedy: Kind | Step | Rule = "notify"
+    """What an alarm sets off: a kind, a step with its settings, or steps of which the next is taken
+    where the one before did not help."""
     mode: Mode = Mode.PROPOSE
 
 
@@ -35,6 +38,7 @@ class WatchChange(Form):
 
     tier: Tier | None = None
     settings: WatchSettings | None = None
+    remedy: Kind | Step | Rule | None = None
     mode: Mode | None = None
     enabled: bool | None = None
 
@@ -50,6 +54,8 @@ class WatchAnswer(BaseModel):
     tier: Tier
     settings: dict[str, Any]
     remedy: str
+    rule: list[dict[str, Any]]
+    """All steps of the remedy with their settings."""
     mode: Mode
     origin: str
     enabled: bool
@@ -67,6 +73,7 @@ class WatchAnswer(BaseModel):
             tier=watch.tier,
             settings=watch.settings,
             remedy=watch.remedy,
+            rule=steps_of(watch),
             mode=watch.mode,
             origin=watch.origin,
             enabled=watch.enabled,

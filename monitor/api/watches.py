@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, status
 
-from monitor import budget
+from monitor import budget, rules
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.problems import PROBLEMS
@@ -43,21 +43,23 @@ async def make_watch(
         raise InvalidRequestError(
             "/body/detector", f"{fitting} for the signal {body.signal}", body.detector
         )
-    if body.detector not in GUARANTEED and (body.remedy != "notify" or body.tier is Tier.ROLLBACK):
+    rule = rules.parse(body.remedy, where="/body/remedy")
+    if body.detector not in GUARANTEED and (rules.acts(rule) or body.tier is Tier.ROLLBACK):
         raise InvalidRequestError(
             "/body/remedy",
             "notify and a tier of page or info: the detector has no guarantee",
-            body.remedy,
+            rule[0]["kind"],
         )
     form = WatchForm(
         body.name,
         body.signal,
         body.detector,
         body.tier,
-        body.remedy,
+        rule[0]["kind"],
         body.settings.model_dump(exclude_unset=True),
+        rule,
     )
-    mode = Mode.OBSERVE if body.remedy == "notify" else body.mode
+    mode = body.mode if rules.acts(rule) else Mode.OBSERVE
     watch = await store.add_watch(connection, application.id, form, mode)
     if watch is None:
         raise NameTakenError(application.name, body.name)
@@ -74,6 +76,13 @@ async def change_watch(
     given = body.model_dump(exclude_unset=True, exclude_none=True, mode="json")
     if body.settings is not None:
         given["settings"] = watch.settings | body.settings.model_dump(exclude_unset=True)
+    if body.remedy is not None:
+        rule = rules.parse(body.remedy, where="/body/remedy")
+        if watch.detector not in GUARANTEED and rules.acts(rule):
+            raise InvalidRequestError(
+                "/body/remedy", "notify or page: the detector has no guarantee", rule[0]["kind"]
+            )
+        given |= {"remedy": rule[0]["kind"], "rule": rule}
     if given:
         watch = await store.change_watch(connection, watch_id, given)
     registry = await read_registry(connection)
