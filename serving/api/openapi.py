@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from serving.api.models import Manifest
-from serving.api.problems import Problem
+from serving.api.problems import Problem, problems_of
+from serving.errors import IdempotencyKeyReusedError
 
 DESCRIPTION = """Serves machine-learned models and keeps every answer.
 
@@ -33,5 +34,19 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas.setdefault(model.__name__, form)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        _say_what_repeated_keys_are_told(made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _say_what_repeated_keys_are_told(made: dict[str, Any]) -> None:
+    """Every change takes an Idempotency-Key, and refuses one that was used otherwise."""
+    [(status, told)] = problems_of(IdempotencyKeyReusedError).items()
+    for path in made["paths"].values():
+        for operation in path.values():
+            names = {one["name"].lower() for one in operation.get("parameters", ())}
+            if "idempotency-key" not in names:
+                continue
+            known = operation["responses"].setdefault(str(status), dict(told))
+            if IdempotencyKeyReusedError.code not in known["description"]:
+                known["description"] += " " + told["description"]

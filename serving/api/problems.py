@@ -3,7 +3,7 @@
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -122,10 +122,11 @@ def problems(*kinds: type[ServingError], public: bool = False) -> dict[int | str
     if not public:
         everywhere += [InvalidRequestError, UnauthenticatedError, ScopeMissingError, StartingError]
         everywhere += [MalformedBodyError, BodyTooLargeError, DatabaseUnavailableError]
-    return _documented([*kinds, *everywhere])
+    return problems_of(*kinds, *everywhere)
 
 
-def _documented(kinds: Iterable[type[ServingError]]) -> dict[int | str, dict[str, Any]]:
+def problems_of(*kinds: type[ServingError]) -> dict[int | str, dict[str, Any]]:
+    """Errors as the `responses` of a route, by status."""
     by_status: dict[int, list[type[ServingError]]] = {}
     for kind in kinds:
         group = by_status.setdefault(kind.status, [])
