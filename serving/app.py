@@ -31,6 +31,9 @@ from serving.api import (
     routes,
     trace,
 )
+from serving.api import (
+    replicas as replicas_api,
+)
 from serving.api.context import Replayed, Services
 from serving.api.fast_predictions import FastPredictions
 from serving.api.limits import BodyLimit
@@ -59,6 +62,7 @@ ROUTERS = (
     applications.router,
     routes.router,
     models.router,
+    replicas_api.router,
     predictions.router,
     trace.router,
     feedback.router,

@@ -80,7 +80,7 @@ class Fleet:
         self._engine = engine
         self._in_force = in_force
         self._agreement = agreement
-        self._process = process
+        self.process = process
         self._follow_keys = follow_keys
         self._follow_replicas = follow_replicas
         self._poll = poll
@@ -113,7 +113,7 @@ class Fleet:
             for channel in Channel:
                 await connection.add_listener(channel.value, self._hear)
             connection.add_termination_listener(lambda _: self._wake.set())
-            await fleet.register(connection, self._process, self.name, os.getpid())
+            await fleet.register(connection, self.process, self.name, os.getpid())
             await self._read_all(connection)
             self.connected = True
             self.lost.clear()
@@ -128,7 +128,7 @@ class Fleet:
             raise ConnectionResetError("the connection that listens was lost")
         except asyncio.CancelledError:
             if not connection.is_closed():
-                await fleet.leave(connection, self._process)
+                await fleet.leave(connection, self.process)
             raise
         finally:
             connection.terminate()
@@ -168,8 +168,8 @@ class Fleet:
 
     async def _look_at_all(self, connection: asyncpg.Connection) -> None:
         """The poll: finds what no notice told, and says that this process lives."""
-        if not await fleet.beat(connection, self._process):
-            await fleet.register(connection, self._process, self.name, os.getpid())
+        if not await fleet.beat(connection, self.process):
+            await fleet.register(connection, self.process, self.name, os.getpid())
         await self._go_by(connection, await fleet.marks(connection))
         await self._close_abandoned()
         self._stale |= {Channel.REPLICAS, Channel.ANNOUNCEMENTS}
@@ -196,7 +196,7 @@ class Fleet:
             except ServingError as error:
                 log.error("route_not_followed application=%s why=%s", mark.name, error.detail)
             self._marks[number] = mark
-            said = f"{number}:{mark.revision}:{self._process}"
+            said = f"{number}:{mark.revision}:{self.process}"
             await connection.execute("SELECT pg_notify($1, $2)", Channel.SWITCHED.value, said)
 
     async def _plan_replicas(self) -> None:
@@ -204,7 +204,7 @@ class Fleet:
             self._follow_replicas(await replica_counts.every(connection))
 
     async def _take_part(self, connection: asyncpg.Connection) -> None:
-        self._agreement.attend(*await fleet.waiting_for(connection, self._process))
+        self._agreement.attend(*await fleet.waiting_for(connection, self.process))
 
     async def _close_abandoned(self) -> None:
         for announcement in list(self._agreement.abandoned):

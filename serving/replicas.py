@@ -205,6 +205,13 @@ class Replicas:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
+    def state_of(self, version_id: int) -> State | None:
+        """Where a version's replicas are here; None where nothing needs it."""
+        states = [
+            queue.state for key, queue in self._queues.items() if key.version_id == version_id
+        ]
+        return next((one for one in states if one != State.READY), next(iter(states), None))
+
     def are_ready(self, keys: Iterable[QueueKey]) -> bool:
         """Whether each of these queues answers now."""
         queues = [self._queues.get(key) for key in keys]

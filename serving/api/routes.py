@@ -16,6 +16,7 @@ from serving.api.context import Change, ChangeContext, Changes, ReadContext
 from serving.api.problems import problems
 from serving.errors import (
     ApplicationNotFoundError,
+    InvalidInputError,
     InvalidPolicyError,
     NothingToRollBackToError,
     ProbeFailedError,
@@ -49,6 +50,8 @@ class RouteRequest(Body):
         ]
     )
     """Which versions answer, each as `model:version`."""
+    probe: dict[str, Any] | list[Any] | None = None
+    """An input that each version must answer first; its stored reference rows where absent."""
     reason: Reason = None
     evidence: Evidence = None
     expected_revision: Expected = None
@@ -78,6 +81,8 @@ class RevisionView(View):
     """Name of the key that made the change."""
     reason: str | None
     evidence: dict[str, Any] | None
+    decided_at: datetime | None
+    """When the change was asked for; `created_at` is when all was ready for it."""
 
 
 class RevisionsView(View):
@@ -116,7 +121,8 @@ def _order(context: ChangeContext, body: RouteRequest | RollbackRequest) -> Orde
         async with context.change() as change:
             yield _Recording(change)
 
-    return Order(context.key, begin, body.reason, body.evidence, body.expected_revision)
+    probe = body.probe if isinstance(body, RouteRequest) else None
+    return Order(context.key, begin, body.reason, body.evidence, body.expected_revision, probe)
 
 
 @router.get(
@@ -142,6 +148,7 @@ async def show_route(application: ApplicationName, context: ReadContext) -> Revi
         RevisionMovedError,
         VersionFailedToStartError,
         ProbeFailedError,
+        InvalidInputError,
     ),
 )
 async def change_route(
@@ -149,8 +156,10 @@ async def change_route(
 ) -> RevisionView:
     """Put a policy in force: start its versions, probe them, write the revision, switch, drain.
 
-    If a version does not come up in time the old route stands, and the problem carries the last
-    lines that the version's process wrote. What the last good revision needs stays warm.
+    Every serving process starts and probes them before anything is written. If a version does not
+    come up in time in one of them, the old route stands everywhere, and the problem carries the
+    last lines that the version's process wrote. What the last good revision needs stays warm. The
+    answer comes when all processes have switched.
     """
     await context.replay()
     rollout = context.services.rollout
