@@ -1,103 +1,92 @@
 """From the JSON of a route to its policy."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from serving.errors import FieldError, InvalidPolicyError, shown
 from serving.policies import custom
+from serving.policies.bandit import Learner
 from serving.policies.base import Policy
 from serving.policies.canary import Canary
+from serving.policies.cascade import Cascade
+from serving.policies.ensemble import Ensemble, WeightedCombination
+from serving.policies.exp3 import Exp3
+from serving.policies.exp4 import Exp4
+from serving.policies.fields import Fields
 from serving.policies.shadow import Shadow
 from serving.policies.single import Single
+from serving.policies.thompson import Thompson
 
-_REF = re.compile(r"[^:\s]+:[^:\s]+")
-
-
-class _Fields:
-    """The fields of one policy, read one by one; every wrong one is remembered."""
-
-    def __init__(self, policy: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-        self._policy = policy
-        self.errors = [
-            FieldError(f"/policy/{name}", f"one of kind, {', '.join(allowed)}", "an unknown field")
-            for name in policy
-            if name != "kind" and name not in allowed
-        ]
-
-    def _wrong(self, name: str, expected: str) -> None:
-        value = self._policy.get(name)
-        received = shown(value) if name in self._policy else "nothing"
-        self.errors.append(FieldError(f"/policy/{name}", expected, received))
-
-    def ref(self, name: str) -> str:
-        """A version."""
-        value = self._policy.get(name)
-        if isinstance(value, str) and _REF.fullmatch(value):
-            return value
-        self._wrong(name, 'a version as "model:version"')
-        return ""
-
-    def refs(self, name: str) -> tuple[str, ...]:
-        """One version or more, each once."""
-        value = self._policy.get(name)
-        refs = value if isinstance(value, list) else []
-        right = all(isinstance(one, str) and _REF.fullmatch(one) for one in refs)
-        if refs and right and len(set(refs)) == len(refs):
-            return tuple(refs)
-        self._wrong(name, 'an array of different versions, each as "model:version"')
-        return ()
-
-    def share(self, name: str, default: float | None = None) -> float:
-        """A number from 0 to 1."""
-        value = self._policy.get(name, default)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
-            return float(value)
-        self._wrong(name, "a number from 0 to 1")
-        return 0.0
-
-    def text(self, name: str) -> str | None:
-        """A text that may be absent."""
-        value = self._policy.get(name)
-        if value is None or (isinstance(value, str) and value):
-            return value
-        self._wrong(name, "a text")
-        return None
-
-    def different(self, name: str, value: str, others: tuple[str, ...]) -> None:
-        """A version may stand only once in a route."""
-        if value and value in others:
-            self._wrong(name, "another version than the champion")
-
-    def done(self) -> None:
-        """Raise what was wrong."""
-        if self.errors:
-            raise InvalidPolicyError(self.errors)
+FLOOR = 0.02
+"""Smallest probability of an arm unless stated; half of an even split where that is less."""
 
 
 def _single(policy: Mapping[str, Any]) -> Policy:
-    fields = _Fields(policy, ("champion",))
+    fields = Fields(policy, ("champion",))
     champion = fields.ref("champion")
     fields.done()
     return Single(champion)
 
 
 def _canary(policy: Mapping[str, Any]) -> Policy:
-    fields = _Fields(policy, ("champion", "challenger", "share", "sticky_by"))
+    fields = Fields(policy, ("champion", "challenger", "share", "ramp", "sticky_by"))
     champion, challenger = fields.ref("champion"), fields.ref("challenger")
     fields.different("challenger", champion, (challenger,))
-    share, sticky_by = fields.share("share"), fields.text("sticky_by")
+    share = fields.split(salt=challenger)
     fields.done()
-    return Canary(champion, challenger, share, sticky_by)
+    return Canary(champion, challenger, share)
 
 
 def _shadow(policy: Mapping[str, Any]) -> Policy:
-    fields = _Fields(policy, ("champion", "challengers", "share"))
+    fields = Fields(policy, ("champion", "challengers", "share", "ramp", "sticky_by"))
     champion, challengers = fields.ref("champion"), fields.refs("challengers")
     fields.different("challengers", champion, challengers)
-    share = fields.share("share", 1.0)
+    share = fields.split(salt=",".join(challengers), default=1.0)
     fields.done()
     return Shadow(champion, challengers, share)
+
+
+def _ensemble(policy: Mapping[str, Any]) -> Policy:
+    fields = Fields(
+        policy, ("members", "combine", "weights", "min_agreement", "min_members", "tolerance")
+    )
+    members = fields.refs("members", least=2)
+    combine = fields.one_of("combine", ("mean", "vote", "weighted"))
+    weights = tuple(1.0 for _ in members)
+    if combine == "weighted":
+        weights = fields.weights("weights", members)
+    elif "weights" in policy:
+        fields.wrong("weights", 'no weights unless combine is "weighted"')
+    combination = WeightedCombination(
+        weights,
+        by_vote=combine == "vote",
+        min_members=fields.count("min_members", 1, len(members)),
+        min_agreement=fields.share("min_agreement", 0.0),
+        tolerance=fields.positive("tolerance"),
+    )
+    fields.done()
+    return Ensemble(members, combination)
+
+
+def _cascade(policy: Mapping[str, Any]) -> Policy:
+    fields = Fields(policy, ("stages",))
+    stages = fields.stages("stages")
+    fields.done()
+    return Cascade(stages)
+
+
+def _learner(make: type[Learner]) -> Callable[[Mapping[str, Any]], Policy]:
+    def parse_one(policy: Mapping[str, Any]) -> Policy:
+        fields = Fields(policy, ("arms", "floor", "state_by", "loss_scale"))
+        arms = fields.refs("arms", least=2)
+        floor = fields.floor("floor", FLOOR, len(arms))
+        state_by, loss_scale = fields.text("state_by"), fields.positive("loss_scale")
+        fields.done()
+        made = make(arms, floor, state_by, loss_scale)
+        assert isinstance(made, Policy), "each learner chooses"
+        return made
+
+    return parse_one
 
 
 def _custom(policy: Mapping[str, Any]) -> Policy:
@@ -113,8 +102,13 @@ def _custom(policy: Mapping[str, Any]) -> Policy:
         raise InvalidPolicyError([FieldError("/policy/class", expected, str(error))]) from error
 
 
+LEARNERS: dict[str, type[Learner]] = {"exp3": Exp3, "exp4": Exp4, "thompson": Thompson}
+"""Kinds that learn from feedback."""
+
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Policy]] = {
-    "single": _single, "canary": _canary, "shadow": _shadow, "custom": _custom,
+    "single": _single, "canary": _canary, "shadow": _shadow, "ensemble": _ensemble,
+    "cascade": _cascade, **{kind: _learner(make) for kind, make in LEARNERS.items()},
+    "custom": _custom,
 }  # fmt: skip
 
 
