@@ -228,6 +228,12 @@ class Alert:
     opened_at: datetime
     updated_at: datetime
     resolved_at: datetime | None
+    inhibited_by: int | None = None
+    """The worse open alert that explains it."""
+    told_at: datetime | None = None
+    """When people were last told that it stands."""
+    recovery: Json | None = None
+    """The test of whether its cause is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ class AlertRow(MonitorTable):
     opened_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     resolved_at: Mapped[datetime | None]
+    inhibited_by: Mapped[int | None] = mapped_column(Big)
+    """The worse open alert that explains this one; nobody is told of it meanwhile."""
+    told_at: Mapped[datetime | None]
+    """When people were last told that it stands; none while that is held back."""
+    recovery: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """The test of whether its cause is gone, and where it stands."""
 
 
 class AlertEventRow(MonitorTable):
@@ -52,7 +58,8 @@ class AlertEventRow(MonitorTable):
     alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     event: Mapped[str]
-    """opened, alarmed, acknowledged, resolved, remedied."""
+    """opened, alarmed, acknowledged, resolved, remedied, declined, escalated, inhibited,
+    released."""
     actor: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,9 +15,17 @@ class WebhookRow(MonitorTable):
     """Where alerts are sent."""
 
     __tablename__ = "webhooks"
+    __table_args__ = (
+        CheckConstraint("format IN ('generic', 'alertmanager', 'slack', 'email')", name="format"),
+        CheckConstraint("envelope IN ('none', 'cloudevents')", name="envelope"),
+    )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     url: Mapped[str]
+    """http(s), or mailto: with an address."""
+    format: Mapped[str] = mapped_column(server_default="generic")
+    """What a delivery looks like there."""
+    envelope: Mapped[str] = mapped_column(server_default="none")
     secret: Mapped[str]
     """Signs every delivery; shown once."""
     applications: Mapped[list[Any] | None] = mapped_column(JSONB)
@@ -34,6 +42,14 @@ class DeliveryRow(MonitorTable):
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'delivered', 'dead')", name="state"),
         Index("ix_deliveries_state_next_attempt_at", "state", "next_attempt_at"),
+        # A delivery waits for those before it about the same alert.
+        Index(
+            "ix_deliveries_waiting",
+            "webhook_id",
+            "alert_id",
+            "sequence",
+            postgresql_where=text("state = 'waiting'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -49,6 +65,8 @@ class DeliveryRow(MonitorTable):
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    waiting_since: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    """Since when it is tried: its creation, or the last wish to send it again."""
 
 
 class DeliveryAttemptRow(MonitorTable):

@@ -172,4 +172,7 @@ def _alert(row: Row[Any]) -> Alert:
         row.opened_at,
         row.updated_at,
         row.resolved_at,
+        row.inhibited_by,
+        row.told_at,
+        row.recovery,
     )
