@@ -35,6 +35,10 @@ class Outcome(IntEnum):
     NO_REPLICA = 3
     ROW_FAILED = 4
     OVERLOADED = 5
+    TOO_FEW_MEMBERS = 6
+    """Of several versions asked together, fewer answered in time than the policy asks for."""
+    LOW_AGREEMENT = 7
+    """They agreed less than the policy asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Answer:
     """Little-endian float64, in the order of the version's classes."""
     error: str = ""
     """Why there is no output."""
+    cached: bool = False
+    """Whether it was kept from an equal row."""
 
 
 _REPLACED = Answer(Outcome.REPLICA_FAILED, error="the replica was being replaced")

@@ -112,10 +112,9 @@ class Fields:
         """A number from 0 on for each member, by its name."""
         value = self._policy.get(name)
         given = value if isinstance(value, Mapping) else {}
-        numbers = [given.get(one) for one in members]
-        right = all(_is_number(one) and one >= 0 for one in numbers)
-        if members and right and set(given) == set(members) and any(numbers):
-            return tuple(float(one) for one in numbers)
+        right = all(_is_number(one) and one >= 0 for one in given.values())
+        if members and right and set(given) == set(members) and any(given.values()):
+            return tuple(float(given[one]) for one in members)
         self.wrong(name, "an object with a number from 0 on for each member, not all 0")
         return tuple(1.0 for _ in members)
 
