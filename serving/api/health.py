@@ -5,12 +5,12 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response, status
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from sqlalchemy import text
 
 from serving.api.bodies import View
 from serving.api.context import Services, services_of
 from serving.api.problems import is_connection_failure, problems
 from serving.siblings import Siblings
+from serving.store import form
 
 router = APIRouter(tags=["health"])
 
@@ -29,7 +29,11 @@ class ReadyView(View):
 
     status: Literal["ready", "not_ready"]
     checks: dict[str, str]
-    """database, migrations, journal, shipping, routes."""
+    """database, migrations, fleet, journal, routes."""
+    degraded: list[str]
+    """What is less than it should be while requests are answered all the same."""
+    worker: int
+    """Number of the process that says so; 0 where there is only one."""
 
 
 @router.get("/livez", summary="Is the process alive", responses=problems(public=True))
@@ -39,16 +43,31 @@ async def livez() -> LiveView:
 
 
 async def _database(services: Services) -> dict[str, str]:
-    """Whether Postgres answers, and whether its tables have the newest form."""
+    """Whether Postgres answers, and whether its tables have the form that this process writes."""
     try:
         async with asyncio.timeout(DATABASE_SECONDS), services.engine.connect() as connection:
-            rows = await connection.execute(text("SELECT version_num FROM alembic_version"))
-            found = sorted(row.version_num for row in rows)
+            lacking = await form.lacking(connection)
     except Exception as error:
         if isinstance(error, TimeoutError) or is_connection_failure(error):
             return {"database": "does not answer", "migrations": "unknown: no database"}
         return {"database": "ok", "migrations": f"unknown: {type(error).__name__}"}
-    return {"database": "ok", "migrations": "ok" if found else "none was applied"}
+    names = ", ".join(lacking[:5])
+    return {
+        "database": "ok",
+        "migrations": f"behind: {names} missing; run leadsman migrate" if lacking else "ok",
+    }
+
+
+def _degraded(services: Services, checks: dict[str, str]) -> list[str]:
+    """What an operator should look at although requests are answered."""
+    found = [f"{name}: {value}" for name, value in checks.items() if value != "ok"]
+    copied_at = services.in_force.copied_at
+    if copied_at is not None:
+        found.append(
+            f"routes: as of {copied_at.isoformat(timespec='seconds')}, from the local copy, as "
+            "Postgres was away when this process started"
+        )
+    return found
 
 
 def _here(services: Services) -> dict[str, str]:
@@ -75,15 +94,23 @@ async def readyz(request: Request, response: Response) -> ReadyView:
     """Say whether this process can answer now, and if not, what is missing.
 
     A database that goes away later does not make it unready: predictions and feedback go on into
-    the journal.
+    the journal, and `degraded` says so. A process that starts while the database is away serves the
+    routes, versions and keys that it knew last.
     """
     services = services_of(request)
     checks = await _database(services)
+    following = services.fleet.connected
+    checks["fleet"] = "ok" if following else "does not hear of what other processes change"
     here = _here(services)
     answering = all(value == "ok" for value in here.values())
     if not answering:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return ReadyView(status="ready" if answering else "not_ready", checks={**checks, **here})
+    return ReadyView(
+        status="ready" if answering else "not_ready",
+        checks={**checks, **here},
+        degraded=_degraded(services, checks),
+        worker=services.settings.worker,
+    )
 
 
 @router.get(
