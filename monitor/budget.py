@@ -15,8 +15,8 @@ from monitor.moments import YEAR_US
 from monitor.records import Watch
 from monitor.settings import Settings, Tier
 
-OWN_ERROR_RATE = frozenset({"paired-promotion", "adwin"})
-"""Detectors that take nothing from a budget: one has an error rate a decision, one has no
+OWN_ERROR_RATE = frozenset({"paired-promotion", "randomised-promotion", "adwin", "quiet"})
+"""Detectors that take nothing from a budget: they have an error rate a decision, or no
 guarantee."""
 
 
@@ -72,8 +72,10 @@ def grants(
     start = int(times[0]) if clock is None else clock
     reached = np.maximum.accumulate(np.maximum(times, start))
     elapsed = np.diff(reached, prepend=start).astype(np.float64)
-    _, group, sizes = np.unique(np.asarray(event), return_inverse=True, return_counts=True)
-    # The time that passed until an event belongs to all its observations alike.
-    total = np.zeros(len(sizes))
-    np.add.at(total, group, elapsed)
+    # The time that passed until an event belongs to all its observations alike; they stand
+    # together.
+    events = np.asarray(event)
+    group = np.concatenate(([0], np.cumsum(events[1:] != events[:-1])))
+    sizes = np.bincount(group)
+    total = np.bincount(group, elapsed)
     return (total / sizes)[group] * (budget_per_year / YEAR_US), int(reached[-1])

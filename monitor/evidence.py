@@ -88,6 +88,8 @@ class Trace:
     open_sum: float = 0.0
     open_n: int = 0
     """Values since the last point."""
+    most: int = TRACE_POINTS
+    """Points kept at most."""
 
     @classmethod
     def from_json(cls, data: Json) -> "Trace":
@@ -99,6 +101,7 @@ class Trace:
             tuple(tuple(p) for p in data["points"]),
             data["open_sum"],
             data["open_n"],
+            data.get("most", TRACE_POINTS),
         )
 
     def to_json(self) -> Json:
@@ -108,6 +111,7 @@ class Trace:
             "points": [list(p) for p in self.points],
             "open_sum": self.open_sum,
             "open_n": self.open_n,
+            "most": self.most,
         }
 
     def extended(self, first: int, at: Sequence[int], statistic: Floats, values: Floats) -> "Trace":
@@ -130,10 +134,10 @@ class Trace:
                 )
             )
             total, n, start = 0.0, 0, end + 1
-            if len(points) > TRACE_POINTS:
+            if len(points) > self.most:
                 stride, points, total, n = _thinned(stride, points)
         rest = values[start:]
-        return Trace(stride, tuple(points), total + float(rest.sum()), n + len(rest))
+        return Trace(stride, tuple(points), total + float(rest.sum()), n + len(rest), self.most)
 
     def plot(self, scale: float) -> list[Json]:
         """Points for a drawing."""

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from monitor import budget
 from monitor.columns import id_at
 from monitor.detector_state import Subject
-from monitor.evaluation import run_watch
+from monitor.evaluation import References, run_watch
 from monitor.feed import join
+from monitor.memory import Memory
 from monitor.moments import to_micros
 from monitor.records import START, Alarm, Json, Watch
-from monitor.replay_file import Reference, read_file
+from monitor.replay_file import read_file
 from monitor.settings import Mode, Settings, Tier
 from monitor.signals import LOSS, Extracted, Observations, extract
 from monitor.store import record
@@ -26,6 +27,7 @@ from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.database import connect
 from monitor.watches import DEFAULT_WATCHES, WatchForm, WatchSettings
+from monitor.watching import learn_references, references_of
 
 Progress = Callable[[int, int], None]
 """Told the rows done and the rows there are."""
@@ -88,7 +90,7 @@ class _Run:
     watches: list[Watch]
     yearly: Mapping[int, float]
     task: str
-    references: Reference
+    references: References
     row_of: Callable[[UUID], int]
     name_of: Callable[[str], str]
     time_scale: float = 1.0
@@ -104,7 +106,7 @@ class _Run:
                 watch,
                 observations,
                 self.subjects.setdefault(watch.id, {}),
-                {name: self.references(name) for name in observations.names},
+                self.references,
                 task=self.task,
                 budget_per_year=self.yearly.get(watch.id, 0.0),
                 time_scale=self.time_scale,
@@ -118,11 +120,11 @@ class _Run:
         onset = alarm.onset_prediction_id
         return {
             "row": self.row_of(alarm.prediction_id),
-            "signal": watch.signal,
+            "signal": alarm.evidence["signal"],
             "watch": watch.name,
             "tier": watch.tier.value,
             "version": self.name_of(alarm.subject),
-            "segment": None,
+            "segment": alarm.evidence["segment"],
             "onset_row": None if onset is None else self.row_of(onset),
             "statistic": alarm.statistic,
             "threshold": alarm.threshold,
@@ -194,7 +196,7 @@ def replay_file(
         made,
         _yearly(made, given, settings),
         rows.task,
-        rows.reference,
+        lambda _, subject: rows.reference(subject),
         lambda identifier: identifier.int,
         rows.version_of,
     )
@@ -290,18 +292,13 @@ async def replay_record(
                     for w in await watch_store.read_watches(connection, found.id)
                 ]
             )
-            references = {
-                str(number): await registry_store.read_reference_losses(
-                    connection, number, found.task
-                )
-                for number in registry.versions
-            }
+            memory = Memory()
             numbers: dict[UUID, int] = {}
             run = _Run(
                 made,
                 _yearly(made, watches or ReplaySettings(), settings),
                 found.task,
-                lambda subject: references.get(subject.split(",")[0]),
+                references_of(None, memory.known),
                 lambda identifier: numbers[identifier],
                 registry.subject_name,
                 settings.time_scale,
@@ -316,7 +313,9 @@ async def replay_record(
                     after=after,
                     until=until,
                 )
-                for signal, seen in _between(extract(stretch, registry), start, end):
+                await learn_references(connection, memory, stretch, registry)
+                profiles = {version: known.profile for version, known in memory.known.items()}
+                for signal, seen in _between(extract(stretch, registry, profiles), start, end):
                     for row in range(len(seen)):
                         numbers.setdefault(id_at(seen.prediction, row), len(numbers))
                     run.feed(signal, seen)

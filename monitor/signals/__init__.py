@@ -5,6 +5,7 @@ Each family of signals is a file here, and a function of a stretch of the record
 
 from monitor.feed import Stretch
 from monitor.records import Registry
+from monitor.signals.arrivals import Profiles, arrivals
 from monitor.signals.base import (
     CHALLENGER_DIFFERENCE,
     LOSS,
@@ -14,6 +15,8 @@ from monitor.signals.base import (
     Extracted,
     Observations,
 )
+from monitor.signals.canary import canaries
+from monitor.signals.labelled import labelled
 from monitor.signals.losses import losses
 
 __all__ = [
@@ -27,13 +30,17 @@ __all__ = [
     "extract",
 ]
 
-FAMILIES = (losses,)
-"""Every family of signals."""
 
+def extract(stretch: Stretch, registry: Registry, profiles: Profiles | None = None) -> Extracted:
+    """Observations of every signal.
 
-def extract(stretch: Stretch, registry: Registry) -> Extracted:
-    """Observations of every signal."""
-    found: Extracted = {}
-    for family in FAMILIES:
-        found |= family(stretch, registry)
+    Parameters
+    ----------
+    profiles
+        What versions' reference rows say of their features: whoever wants the signals of arrivals
+        gives them, be they empty.
+    """
+    found = losses(stretch, registry) | canaries(stretch, registry)
+    if profiles is not None:
+        found |= arrivals(stretch, registry, profiles) | labelled(stretch, registry)
     return found

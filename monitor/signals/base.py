@@ -1,7 +1,7 @@
 """What is watched, by name, and the form of its observations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,26 @@ CHALLENGER_DIFFERENCE = "challenger_difference"
 """Loss of a challenger that never was champion less the champion's. Subject: "new,old"."""
 SHADOW_LOSS = "shadow_loss"
 """Loss of an answer that nobody read: drawn, not watched."""
-SIGNALS = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE)
-"""What a watch may name."""
+OUTPUT = "output"
+"""What was answered: the class, or the number."""
+SCORE = "score"
+"""How sure the version was: the score of the last of two classes, or of the likeliest of many."""
+FEATURES = "feature.*"
+QUALITY = "quality.*"
+"""1 where a feature's value is missing, of a wrong type, out of range or never seen; else 0."""
+SERVICE = "service.*"
+"""latency: 1 where an answer took longer than the objective. default, error: 1 where it was one."""
+TRAFFIC = "service.traffic"
+"""Requests, watched for their absence."""
+DELAY = "label.delay"
+"""Seconds from prediction to label."""
+COVERAGE = "label.coverage"
+"""Share of the predictions of a stretch of time that had no label when they should have."""
+METRICS = "metric.*"
+CANARY_DIFFERENCE = "canary_difference"
+"""Losses of a champion and a canary that answer different rows, dealt out by chance."""
+SIGNALS = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE, OUTPUT, SCORE, DELAY)
+"""What a watch may name, besides TRAFFIC, COVERAGE, the families and their members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +52,20 @@ class Observations:
     names: tuple[str, ...]
     """Subjects: version ids joined by a comma, and "|key=value" for a segment."""
     value: NDArray[np.float64]
+    """Shape (n,), or (n, columns) of a family; NaN where a member says nothing."""
     revision: Ints
+    columns: tuple[str, ...] = ()
+    """Of a family, whose signal ends with `.*`: the last part of each member's own signal."""
+    row: Ints | None = None
+    """Row in the stretch's answers."""
+    texts: Mapping[int, str] = field(default_factory=dict)
+    """Categories behind codes."""
+    categorical: frozenset[str] = frozenset()
+    """Columns whose values are codes of categories."""
+    unit: NDArray[np.object_] | None = None
+    """Key of the unit that each belongs to, where rows come in units."""
+    dealt: NDArray[np.float64] | None = None
+    """Shape (n, 2), of a canary's losses: 1 if the challenger answered, and its share."""
 
     def __len__(self) -> int:
         return len(self.value)
@@ -66,11 +97,33 @@ class Observations:
             code=self.code[rows],
             value=self.value[rows],
             revision=self.revision[rows],
+            row=None if self.row is None else self.row[rows],
+            unit=None if self.unit is None else self.unit[rows],
+            dealt=None if self.dealt is None else self.dealt[rows],
         )
+
+    def member(self, name: str) -> "Observations":
+        """One member of a family, of the rows that say something about it."""
+        column = self.value[:, self.columns.index(name)]
+        known = ~np.isnan(column)
+        return replace(self.take(known), value=column[known], columns=())
 
 
 Extracted = dict[tuple[int, str], Observations]
-"""Observations by application and signal."""
+"""Observations by application and signal; a family of signals that step together is one."""
+
+
+def observed(extracted: Extracted, application: int, signal: str) -> Observations | None:
+    """Observations of one signal, a member of a family too; none where there are none."""
+    found = extracted.get((application, signal))
+    if found is not None:
+        return found
+    family, _, name = signal.partition(".")
+    members = extracted.get((application, f"{family}.*"))
+    if members is None or name not in members.columns:
+        return None
+    one = members.member(name)
+    return one if len(one) else None
 
 
 def coded(numbers: Ints) -> tuple[Ints, tuple[str, ...]]:

@@ -49,6 +49,7 @@ def losses(stretch: Stretch, registry: Registry) -> Extracted:
                     names,
                     value[chosen],
                     answers.revision[at],
+                    row=at,
                 )
     for number in applications_in([answers.application[pairs.primary]]):
         application, route = registry.applications.get(number), registry.routes.get(number)
@@ -93,6 +94,7 @@ def _differences(
             names,
             value,
             answers.revision[primary[chosen]],
+            row=primary[chosen],
         )
     return found
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -48,30 +48,26 @@ async def read_alarms(
 
 async def add_points(connection: AsyncConnection, points: Iterable[Point]) -> None:
     """Add sums to what stands there."""
-    rows = [
-        {
-            "application_id": p.application_id,
-            "signal": p.signal,
-            "subject": p.subject,
-            "at": p.at,
-            "n": p.sums.n,
-            "total": p.sums.total,
-            "squares": p.sums.squares,
-        }
+    rows = sorted(
+        (p.application_id, p.signal, p.subject, p.at, p.sums.n, p.sums.total, p.sums.squares)
         for p in points
-    ]
-    if not rows:
-        return
-    statement = insert(SignalPointRow).values(rows)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["application_id", "signal", "subject", "at"],
-            set_={
-                name: getattr(SignalPointRow, name) + statement.excluded[name]
-                for name in ("n", "total", "squares")
-            },
-        )
     )
+    if rows:
+        columns = dict(zip(_POINT, map(list, zip(*rows, strict=True)), strict=True))
+        await connection.execute(_ADD_POINTS, columns)
+
+
+_POINT = ("applications", "signals", "subjects", "moments", "counts", "totals", "squares")
+_ADD_POINTS = text("""
+    INSERT INTO signal_points AS p (application_id, signal, subject, at, n, total, squares)
+    SELECT * FROM unnest(CAST(:applications AS int[]), CAST(:signals AS text[]),
+                         CAST(:subjects AS text[]), CAST(:moments AS timestamptz[]),
+                         CAST(:counts AS int[]), CAST(:totals AS float8[]),
+                         CAST(:squares AS float8[]))
+        ON CONFLICT (application_id, signal, subject, at) DO UPDATE
+       SET n = p.n + excluded.n, total = p.total + excluded.total,
+           squares = p.squares + excluded.squares
+""")
 
 
 async def read_points(

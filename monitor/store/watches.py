@@ -1,10 +1,10 @@
 """Watches and the states of their detectors."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,6 +77,15 @@ async def read_watches(
     return [_watch(row) for row in await connection.execute(query)]
 
 
+async def read_watches_of(
+    connection: AsyncConnection, applications: Collection[int]
+) -> list[Watch]:
+    """Watches of some applications, in order of number."""
+    query = select(*WatchRow.__table__.c).order_by(WatchRow.id)
+    query = query.where(WatchRow.application_id.in_(applications))
+    return [_watch(row) for row in await connection.execute(query)]
+
+
 async def read_watch(connection: AsyncConnection, watch_id: int) -> Watch:
     """One watch."""
     row = (
@@ -100,9 +109,15 @@ async def delete_watch(connection: AsyncConnection, watch_id: int) -> None:
     await connection.execute(delete(WatchRow).where(WatchRow.id == watch_id))
 
 
-async def move_clock(connection: AsyncConnection, watch_id: int, to: datetime) -> None:
-    """Save up to when a watch's budget has been granted."""
-    await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(clock_at=to))
+async def move_clocks(connection: AsyncConnection, clocks: Mapping[int, datetime]) -> None:
+    """Save up to when the budgets of watches have been granted."""
+    if clocks:
+        await connection.execute(
+            update(WatchRow)
+            .where(WatchRow.id == bindparam("watch"))
+            .values(clock_at=bindparam("clock")),
+            [{"watch": number, "clock": clock} for number, clock in clocks.items()],
+        )
 
 
 async def read_states(connection: AsyncConnection, watch_ids: Sequence[int]) -> list[WatchState]:
@@ -132,27 +147,32 @@ async def read_states(connection: AsyncConnection, watch_ids: Sequence[int]) -> 
     ]
 
 
-async def save_state(connection: AsyncConnection, state: WatchState) -> None:
-    """Write one detector's state."""
-    values: Json = {
-        "status": state.status,
-        "status_reason": state.status_reason,
-        "parameters": state.parameters,
-        "state": state.state,
-        "observations": state.observations,
-        "granted": state.granted,
-        "alarms": state.alarms,
-        "statistic": state.statistic,
-        "last_observed_at": state.last_observed_at,
-        "started_at": state.started_at,
-        "summary": state.summary,
-        "updated_at": func.now(),
-    }
+async def save_states(connection: AsyncConnection, states: Sequence[WatchState]) -> None:
+    """Write the states of detectors."""
+    if not states:
+        return
+    statement = insert(WatchStateRow)
+    changed = {name: statement.excluded[name] for name in _CHANGING} | {"updated_at": func.now()}
     await connection.execute(
-        insert(WatchStateRow)
-        .values(watch_id=state.watch_id, subject=state.subject, **values)
-        .on_conflict_do_update(index_elements=["watch_id", "subject"], set_=values)
+        statement.on_conflict_do_update(index_elements=["watch_id", "subject"], set_=changed),
+        [{name: getattr(state, name) for name in _STATE} for state in states],
     )
+
+
+_CHANGING = (
+    "status",
+    "status_reason",
+    "parameters",
+    "state",
+    "observations",
+    "granted",
+    "alarms",
+    "statistic",
+    "last_observed_at",
+    "started_at",
+    "summary",
+)
+_STATE = ("watch_id", "subject", *_CHANGING)
 
 
 def _watch(row: Row[Any]) -> Watch:

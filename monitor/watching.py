@@ -1,0 +1,179 @@
+"""One turn's observations fed to every watch that they concern, in the caller's transaction."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor import budget
+from monitor.detector_state import Subject, from_row, to_rows
+from monitor.evaluation import References, run_watch
+from monitor.feed import Stretch
+from monitor.memory import Kept, Known, Memory, version_of, versions_in
+from monitor.records import Alarm, Registry, Watch
+from monitor.settings import Settings
+from monitor.signals.base import Extracted, Observations, observed
+from monitor.signals.segments import OTHER, Segments, divide, units_of
+from monitor.store import registry as registry_store
+from monitor.store import watches as watch_store
+from monitor.watches import WatchSettings
+
+
+async def learn_references(
+    connection: AsyncConnection, memory: Memory, stretch: Stretch, registry: Registry
+) -> None:
+    """Read the reference rows of versions that the turn meets for the first time."""
+    answers = stretch.answers
+    for version in versions_in(answers.version):
+        if version in memory.known:
+            continue
+        row = int(np.flatnonzero(answers.version == version)[0])
+        number = int(answers.application[row])
+        application = registry.applications.get(number)
+        reference = await registry_store.read_reference(connection, version)
+        features = {
+            feature.name: feature
+            for schema in registry.schemas.values()
+            if schema.application_id == number
+            for feature in schema.features
+        }
+        memory.known[version] = (
+            Known()
+            if reference is None or application is None
+            else Known.of(reference, application.task, tuple(features.values()))
+        )
+
+
+async def feed_watches(
+    connection: AsyncConnection,
+    stretch: Stretch,
+    extracted: Extracted,
+    *,
+    registry: Registry,
+    settings: Settings,
+    memory: Memory,
+) -> list[tuple[Watch, Alarm]]:
+    """Feed every watch and save its states; the alarms in the order of their times and watches."""
+    found: list[tuple[Watch, Alarm]] = []
+    applications = sorted({application for application, _ in extracted})
+    all_watches = await watch_store.read_watches_of(connection, applications)
+    states = []
+    clocks: dict[int, datetime] = {}
+    for number in applications:
+        watches = [w for w in all_watches if w.application_id == number]
+        kept = memory.take(number, watches) or await _read(connection, watches)
+        yearly = budget.budgets(watches, settings)
+        for watch in watches:
+            seen = observed(extracted, number, watch.signal) if watch.enabled else None
+            if seen is None:
+                continue
+            subjects = kept.subjects.setdefault(watch.id, {})
+            seen = _arranged(
+                watch,
+                seen,
+                stretch=stretch,
+                registry=registry,
+                known=memory.known,
+                subjects=subjects,
+            )
+            tested = run_watch(
+                watch,
+                seen,
+                subjects,
+                references_of(WatchSettings.model_validate(watch.settings).segments, memory.known),
+                task=registry.applications[number].task,
+                budget_per_year=yearly.get(watch.id, 0.0),
+                time_scale=settings.time_scale,
+            )
+            for alarm in tested.alarms:
+                # An alarm of a family's member is about that member.
+                found.append((replace(watch, signal=alarm.evidence["signal"]), alarm))
+            if tested.clock is not None and tested.clock != watch.clock:
+                clocks[watch.id] = tested.clock
+            names = {subject.subject for subject in tested.touched}
+            states += to_rows(s for s in subjects.values() if s.subject in names)
+        memory.keep(number, _moved(kept, clocks), clocks)
+    await watch_store.save_states(connection, states)
+    await watch_store.move_clocks(connection, clocks)
+    found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
+    return found
+
+
+def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
+    """The same with each detector's watch at its new clock, as the next turn will read it."""
+    for number, subjects in kept.subjects.items():
+        if number in clocks:
+            for subject in subjects.values():
+                subject.watch = replace(subject.watch, clock=clocks[number])
+    return kept
+
+
+async def _read(connection: AsyncConnection, watches: list[Watch]) -> Kept:
+    by_id = {watch.id: watch for watch in watches}
+    subjects: dict[int, dict[str, Subject]] = {watch.id: {} for watch in watches}
+    for state in await watch_store.read_states(connection, list(by_id)):
+        watch = by_id[state.watch_id]
+        if watch.detector != "quiet":
+            for subject in from_row(watch, state):
+                subjects[watch.id][subject.key] = subject
+    return Kept(watches, subjects)
+
+
+def references_of(segments: Segments | None, known: Mapping[int, Known]) -> References:
+    """Values of signals on the reference rows that were uploaded with versions."""
+
+    def values(signal: str, subject: str) -> np.ndarray | None:
+        reference = known.get(version_of(subject))
+        return None if reference is None else reference.values(signal, segments, subject)
+
+    return values
+
+
+def _arranged(
+    watch: Watch,
+    seen: Observations,
+    *,
+    stretch: Stretch,
+    registry: Registry,
+    known: Mapping[int, Known],
+    subjects: Mapping[str, Subject],
+) -> Observations:
+    """Observations divided into segments, with the keys of their units, as the watch asks for."""
+    settings = WatchSettings.model_validate(watch.settings)
+    if settings.unit is not None:
+        seen = replace(seen, unit=units_of(seen, stretch, settings.unit))
+    if settings.segments is None:
+        return seen
+    edges = settings.segments.edges
+    if settings.segments.bins is not None and edges is None:
+        versions = (version_of(name) for name in seen.names)
+        first = next((known[v] for v in versions if v in known), Known())
+        edges = first.edges(settings.segments)
+    divided = divide(
+        seen, stretch, registry, application=watch.application_id, by=settings.segments, edges=edges
+    )
+    taken = {subject.subject for subject in subjects.values()}
+    return _limited(divided, settings.segments, settings.most_segments, taken)
+
+
+def _limited(
+    seen: Observations, segments: Segments, most: int, taken: Collection[str]
+) -> Observations:
+    """The first segments of each version; what comes after them is OTHER."""
+    count: dict[str, int] = {}
+    for name in taken:
+        count[name.partition("|")[0]] = count.get(name.partition("|")[0], 0) + 1
+    told = list(seen.names)
+    for code in dict.fromkeys(seen.code.tolist()):
+        version = told[code].partition("|")[0]
+        if told[code] in taken:
+            continue
+        if count.get(version, 0) >= most:
+            told[code] = f"{version}|{segments.name}={OTHER}"
+        else:
+            count[version] = count.get(version, 0) + 1
+    distinct = list(dict.fromkeys(told))
+    place = np.array([distinct.index(name) for name in told], np.int64)
+    return replace(seen, code=place[seen.code], names=tuple(distinct))
