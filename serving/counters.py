@@ -6,6 +6,8 @@ a tenth of that.
 
 from bisect import bisect_left
 
+from serving.member_counts import MemberCounts
+
 LATENCY_BOUNDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -37,7 +39,7 @@ class Histogram:
 class AnswerCounts:
     """What one application's requests came to, by the version that was chosen."""
 
-    __slots__ = ("defaults", "errors", "latency", "shadows", "shadows_lost")
+    __slots__ = ("defaults", "errors", "latency", "members", "shadows", "shadows_lost")
 
     def __init__(self) -> None:
         self.latency: dict[str, Histogram] = {}
@@ -48,6 +50,8 @@ class AnswerCounts:
         """By version: answers of shadows that were recorded."""
         self.shadows_lost: dict[tuple[str, int], int] = {}
         """By version and reason; 0 where the journal did not take it."""
+        self.members = MemberCounts()
+        """Versions that answered together."""
         self.errors = 0
         """Requests or items that no prediction was made for."""
 

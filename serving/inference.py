@@ -27,7 +27,10 @@ from serving.errors import (
 from serving.ids import new_prediction_id, text_of
 from serving.inputs import InputCodec
 from serving.journal import Journal, Ticket
+from serving.learned import Learned
+from serving.members import COMBINE_SHARE, Gathering, Members, Told, Voice
 from serving.policies import Choice, Policy
+from serving.policies.base import context_keys
 from serving.policies.single import Single
 from serving.records import Application
 
@@ -36,6 +39,8 @@ FLAG_CACHED = 2
 FLAG_SHADOW = 4
 FLAG_PINNED = 8
 """The client named the version: nothing was chosen, so no test of a random split may count it."""
+FLAG_COMBINED = 16
+"""The output was made of several versions' answers; the row names the first of them."""
 
 SHADOW_DEADLINE = 30.0
 """Seconds in which a shadow may answer: it has no caller, and a pair is worth the wait."""
@@ -81,7 +86,11 @@ class ActiveRoute:
         """Whether another revision has taken its place; what was asked before is still answered."""
         self.last_answer = 0.0
         """When it last answered after that, in seconds since 1970."""
-        self._kept = frozenset(application.context_keys)
+        kept = frozenset(application.context_keys)
+        # What the policy goes by is kept in any case: feedback must find its way back to it.
+        self._kept = kept | context_keys(policy) if kept else kept
+        self.members = Members(self.queues, numeric=application.task == "regression")
+        """Asks where the policy wants several answers for one request."""
         # What stays the same in every answer of one version, written once.
         self.heads = {ref: _head(application.name, revision, queue) for ref, queue in
                       self.queues.items()}  # fmt: skip
@@ -126,6 +135,10 @@ class Prediction:
     """Why the output is the default; `ANSWERED` where it is not."""
     latency_us: int
     predicted_at_us: int
+    cached: bool = False
+    """Whether the output was kept from an equal input."""
+    told: Told | None = None
+    """What several versions said, where several were asked for this answer."""
 
     def to_json(self) -> bytes:
         """The body of the answer."""
@@ -141,11 +154,24 @@ class Prediction:
         else:
             name = self.reason.name.lower()
             parts.append(b',"default":true,"default_reason":"%s"' % name.encode())
+        if self.told is not None:
+            parts.append(_of_members(self.told))
         parts.append(
-            b',"cached":false,"latency_ms":%.3f,"predicted_at":"%s.%06dZ"}'
-            % (self.latency_us / 1000, _moment(seconds), micros)
-        )
+            b',"cached":%s,"latency_ms":%.3f,"predicted_at":"%s.%06dZ"}'
+            % (
+                b"true" if self.cached else b"false",
+                self.latency_us / 1000, _moment(seconds), micros,
+            )
+        )  # fmt: skip
         return b"".join(parts)
+
+
+def _of_members(told: Told) -> bytes:
+    """How many answered together, and how far they agreed."""
+    counts = b',"members":{"asked":%d,"answered":%d}' % (len(told.voices), told.took_part)
+    if told.agreement is None:
+        return counts
+    return b'%s,"agreement":%.6g' % (counts, told.agreement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +188,13 @@ class _Asked:
     """Arrival, microseconds since 1970."""
     started: float
     """Arrival by the clock that measures latency."""
-    future: "asyncio.Future[Answer]"
+    answer: "asyncio.Future[Answer] | Gathering"
+
+    async def told(self) -> Told:
+        """What it comes to."""
+        if isinstance(self.answer, Gathering):
+            return await self.answer.told()
+        return Told(self.choice.primary, await self.answer)
 
 
 class _Clock:
@@ -198,6 +230,8 @@ class Inference:
         """By application, for metrics."""
         self.restoring = False
         """Whether the routes in force are still being read: what is not there may yet come."""
+        self.learned = Learned()
+        """What feedback taught; policies in force look here."""
         self._journal = journal
         self._uniform = (random or Random()).random
         self._shadows = 0
@@ -246,7 +280,7 @@ class Inference:
             If the answer could not be recorded, so none is given.
         """
         asked = self._ask(route, block, context)
-        prediction, ticket = self._record(asked, await asked.future)
+        prediction, ticket = self._record(asked, await asked.told())
         await self._wait_for(ticket, route)
         return prediction
 
@@ -257,8 +291,8 @@ class Inference:
         # All are handed over before anything is awaited: a route that is switched meanwhile
         # drains a queue which has them.
         asked = [self._ask(route, block, context) for block in blocks]
-        answers = await asyncio.gather(*(one.future for one in asked))
-        recorded = [self._record(*pair) for pair in zip(asked, answers, strict=True)]
+        told = await asyncio.gather(*(one.told() for one in asked))
+        recorded = [self._record(*pair) for pair in zip(asked, told, strict=True)]
         for _, ticket in recorded:
             await self._wait_for(ticket, route)
         return [prediction for prediction, _ in recorded]
@@ -271,29 +305,41 @@ class Inference:
         started = time.perf_counter()
         choice = route.policy.choose(context, self._uniform())
         deadline = asyncio.get_running_loop().time() + route.objective
+        answer: asyncio.Future[Answer] | Gathering
+        if choice.members or choice.stages:
+            deadline -= COMBINE_SHARE * route.objective
+            answer = route.members.ask(choice, block, deadline, started)
+        else:
+            answer = route.queues[choice.primary].submit(block, deadline)
         asked = _Asked(
             route, choice, block, route.kept_context(context), new_prediction_id(at_us), at_us,
-            started, route.queues[choice.primary].submit(block, deadline),
+            started, answer,
         )  # fmt: skip
         for shadow in choice.shadows:
             self._ask_shadow(asked, shadow)
         return asked
 
-    def _record(self, asked: "_Asked", answer: Answer) -> tuple[Prediction, Ticket]:
+    def _record(self, asked: "_Asked", told: Told) -> tuple[Prediction, Ticket]:
         """Give the record of an answer to the journal."""
         seconds = time.perf_counter() - asked.started
-        route, version = asked.route, asked.choice.primary
+        route, version, answer = asked.route, told.version, told.answer
         reason = answer.outcome
         default = reason is not Outcome.ANSWERED
         prediction = Prediction(
             asked.id, route, version, route.default if default else answer.output, answer.scores,
-            reason, int(seconds * 1e6), asked.at_us,
+            reason, int(seconds * 1e6), asked.at_us, answer.cached, told if told.voices else None,
         )  # fmt: skip
+        flags = route.flags
+        if default:
+            flags |= FLAG_DEFAULT
+        elif answer.cached:
+            flags |= FLAG_CACHED
+        if told.combined:
+            flags |= FLAG_COMBINED
         row = encode_prediction(
             asked.at_us, asked.id, route.queues[version].version.id, route.application.id,
-            route.revision, route.flags | (FLAG_DEFAULT if default else 0),
-            int(reason) if default else None, prediction.latency_us, asked.choice.propensity,
-            asked.block, prediction.output, answer.scores, asked.context,
+            route.revision, flags, int(reason) if default else None, prediction.latency_us,
+            asked.choice.propensity, asked.block, prediction.output, answer.scores, asked.context,
         )  # fmt: skip
         ticket = self._journal.append_prediction(row, asked.at_us)
         if route.replaced:
@@ -303,7 +349,45 @@ class Inference:
         if default:
             kind = (version, int(reason))
             counts.defaults[kind] = counts.defaults.get(kind, 0) + 1
+        if told.voices:
+            self._record_voices(asked, told)
         return prediction, ticket
+
+    def _record_voices(self, asked: "_Asked", told: Told) -> None:
+        """Record what each of several versions said by itself, as shadows are."""
+        route = asked.route
+        members = self.count(route.application.name).members
+        if told.agreement is not None:
+            members.agree(told.agreement)
+        for voice in told.voices:
+            members.count(voice.version, int(voice.answer.outcome))
+            if voice.answer.outcome is not Outcome.ANSWERED:
+                continue
+            at_us = asked.at_us
+            if voice.version == told.version:
+                if not told.combined:
+                    # Its own answer is the one that left.
+                    continue
+                # The common answer has its place in the primary key already.
+                at_us = _beside(at_us)
+            self._record_beside(asked, voice, at_us)
+
+    def _record_beside(self, asked: "_Asked", voice: Voice, at_us: int) -> None:
+        """Record one version's own answer beside the one that left."""
+        route, answer = asked.route, voice.answer
+        row = encode_prediction(
+            at_us, asked.id, route.queues[voice.version].version.id, route.application.id,
+            route.revision, FLAG_SHADOW | (FLAG_CACHED if answer.cached else 0), None,
+            int(voice.seconds * 1e6), asked.choice.propensity, asked.block, answer.output,
+            answer.scores, asked.context,
+        )  # fmt: skip
+        counts = self.count(route.application.name)
+        try:
+            self._journal.append_prediction(row, at_us)
+        except UnavailableError as error:
+            self._shadow_lost(route.application.name, voice.version, 0, error.detail)
+            return
+        counts.shadows[voice.version] = counts.shadows.get(voice.version, 0) + 1
 
     async def _wait_for(self, ticket: Ticket, route: ActiveRoute) -> None:
         durability = route.application.durability
@@ -336,18 +420,8 @@ class Inference:
         if answer.outcome is not Outcome.ANSWERED:
             self._shadow_lost(name, shadow, int(answer.outcome), answer.error)
             return
-        row = encode_prediction(
-            asked.at_us, asked.id, route.queues[shadow].version.id, route.application.id,
-            route.revision, FLAG_SHADOW, None, int((time.perf_counter() - asked.started) * 1e6),
-            asked.choice.propensity, asked.block, answer.output, answer.scores, asked.context,
-        )  # fmt: skip
-        try:
-            self._journal.append_prediction(row, asked.at_us)
-        except UnavailableError as error:
-            self._shadow_lost(name, shadow, 0, error.detail)
-            return
-        shadows = self.count(name).shadows
-        shadows[shadow] = shadows.get(shadow, 0) + 1
+        voice = Voice(shadow, answer, time.perf_counter() - asked.started)
+        self._record_beside(asked, voice, asked.at_us)
 
     def _shadow_lost(self, application: str, shadow: str, reason: int, why: str) -> None:
         lost = self.count(application).shadows_lost
@@ -368,3 +442,8 @@ class Inference:
         except TimeoutError:
             return False
         return True
+
+
+def _beside(at_us: int) -> int:
+    """The neighbouring microsecond within the same millisecond, which is the one in the id."""
+    return at_us + 1 if at_us % 1000 < 999 else at_us - 1
