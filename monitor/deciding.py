@@ -13,9 +13,8 @@ from monitor.remedies import Decided, Declined, Situation
 from monitor.scene import Scene
 from monitor.settings import Settings
 from monitor.signals import LOSS
-from monitor.store import alarms as alarm_store
 from monitor.store import alerts as alert_store
-from monitor.store import automation
+from monitor.store import automation, summaries
 from monitor.store import remedies as remedy_store
 from monitor.telling import note_remedy, tell
 from monitor.wall_clock import Clock
@@ -249,5 +248,5 @@ async def _test_of(
     number = alarm.subject.partition("|")[0].split(",")[0] if bad is None else str(bad.id)
     if alarm.evidence["signal"] == LOSS and alarm.subject == number:
         return outcomes.begin(decided.kind, after["mean"], after["rows"], clip)
-    sums = await alarm_store.read_sums(connection, alarm.application_id, LOSS, number)
+    sums = await summaries.read_whole(connection, alarm.application_id, LOSS, number)
     return outcomes.begin(decided.kind, sums.total / sums.n if sums.n else None, sums.n, clip)

@@ -8,6 +8,9 @@ MonitorError
 ├── InvalidTransitionError         an alert or a remedy is in a state that does not allow it
 ├── AutomationOffError             nothing acts while the switch is off
 ├── ChangeInFlightError            one change of a route at a time
+├── LeaseLostError                 another monitor has taken the shard
+├── ShardsDifferError              the record is read in another number of shards
+├── ShardsInUseError               a monitor runs while the shards are to change
 ├── NameTakenError                 a watch of that name exists
 ├── ForbiddenTargetError           a webhook's address lies inside a private network
 ├── ServingError                   serving's admin API refused a change or gave no answer
@@ -145,3 +148,33 @@ class ChangeInFlightError(MonitorError):
 
     def __init__(self, remedy: int, kind: str) -> None:
         super().__init__(f"remedy {remedy} ({kind}) is being carried out; one change at a time")
+
+
+class LeaseLostError(MonitorError):
+    """Another monitor has taken the shard."""
+
+    status, code, title = 409, "lease_lost", "Another monitor reads this"
+
+    def __init__(self, shard: str, mine: int, newest: int | None) -> None:
+        super().__init__(f"shard {shard} was taken with token {newest}; this one is {mine}")
+
+
+class ShardsDifferError(MonitorError):
+    """The record is read in another number of shards."""
+
+    status, code, title = 409, "shards_differ", "The number of shards differs"
+
+    def __init__(self, there: int, wanted: int) -> None:
+        super().__init__(
+            f"the record is read in {there} shards and MONITOR_SHARDS asks for {wanted}; "
+            f"stop all monitors and run `leadsman monitor --reshard {wanted}`"
+        )
+
+
+class ShardsInUseError(MonitorError):
+    """A monitor runs while the shards are to change."""
+
+    status, code, title = 409, "shards_in_use", "A monitor runs"
+
+    def __init__(self, living: int) -> None:
+        super().__init__(f"{living} monitors run: stop them before the shards can change")

@@ -55,8 +55,12 @@ class Settings(BaseSettings):
     turn_rows: Annotated[int, Field(ge=1)] = 20_000
     """Rows that one turn reads at most, a single larger group excepted."""
 
-    shard: str = "all"
-    """Name of the cursor."""
+    shards: Annotated[int, Field(ge=1, le=256)] = 1
+    """Parts into which the applications are spread over several monitors; fixed at the first start,
+    changed by `leadsman monitor --reshard`."""
+
+    lease_ttl: Annotated[timedelta, Field(ge=timedelta(milliseconds=500))] = timedelta(seconds=10)
+    """Time after which the shards of a monitor that gives no sign of life are taken over."""
 
     series_step: Positive = timedelta(seconds=10)
     """Length of one stretch in the series behind a plot."""

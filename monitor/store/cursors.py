@@ -1,34 +1,58 @@
 """How far the record has been read."""
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.records import START, Position
 from monitor.schema import CursorRow
+from monitor.shards import Shard
+from monitor.store import leases
 
 
-async def lock_cursor(connection: AsyncConnection, shard: str) -> Position:
-    """Read the cursor and keep every other monitor of the shard out until the transaction ends."""
+async def lock_cursor(connection: AsyncConnection, shard: Shard) -> Position:
+    """Read the cursor and keep every other monitor of the shard out until the transaction ends.
+
+    Raises
+    ------
+    LeaseLostError
+        If the shard was taken by another process.
+    """
+    await leases.begin_turn(connection, shard)
     await connection.execute(
         insert(CursorRow)
-        .values(shard=shard, xact_id=START.xact_id, shipment_id=START.shipment)
+        .values(shard=shard.name, xact_id=START.xact_id, shipment_id=START.shipment)
         .on_conflict_do_nothing()
     )
     row = (
         await connection.execute(
             select(CursorRow.xact_id, CursorRow.shipment_id)
-            .where(CursorRow.shard == shard)
+            .where(CursorRow.shard == shard.name)
             .with_for_update()
         )
     ).one()
     return Position(row.xact_id, row.shipment_id)
 
 
-async def move_cursor(connection: AsyncConnection, shard: str, to: Position) -> None:
-    """Save that everything up to a position has been consumed."""
+async def move_cursor(connection: AsyncConnection, shard: Shard, to: Position) -> None:
+    """Save that everything up to a position has been consumed.
+
+    Raises
+    ------
+    LeaseLostError
+        If the shard was taken meanwhile: what the turn concluded must be undone.
+    """
     await connection.execute(
         update(CursorRow)
-        .where(CursorRow.shard == shard)
-        .values(xact_id=to.xact_id, shipment_id=to.shipment)
+        .where(CursorRow.shard == shard.name)
+        .values(xact_id=to.xact_id, shipment_id=to.shipment, updated_at=func.now())
     )
+    await leases.check_token(connection, shard)
+
+
+async def read_cursors(connection: AsyncConnection) -> dict[str, Position]:
+    """Every shard's place."""
+    found = await connection.execute(
+        select(CursorRow.shard, CursorRow.xact_id, CursorRow.shipment_id)
+    )
+    return {row.shard: Position(row.xact_id, row.shipment_id) for row in found}

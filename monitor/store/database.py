@@ -1,7 +1,18 @@
 """The way to Postgres."""
 
+import asyncpg
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+DATABASE_AWAY = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What a lost or restarting Postgres looks like; the turn was undone and is taken again."""
 
 
 def connect(url: str) -> AsyncEngine:

@@ -1,0 +1,134 @@
+"""Several monitors share the record; one is killed, one is stopped past its leases and goes on.
+What they conclude is what one undisturbed monitor does."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrations.upgrade import upgrade
+from tests.support.many_applications import conclusions_of, lay_many
+from tests.support.monitoring import catch_up, rows_of, settings_for
+from tests.support.postgres import sqlalchemy_url
+
+SHIPMENTS = 60
+TTL_S = 1.0
+
+
+class Monitors:
+    """Real monitor processes on one database."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        settings = {
+            "MONITOR_DATABASE_URL": self.url,
+            "MONITOR_PORT": "0",
+            "MONITOR_SHARDS": "4",
+            "MONITOR_LEASE_TTL": f"PT{TTL_S}S",
+            "MONITOR_TURN_ROWS": "1",
+            "MONITOR_POLL_INTERVAL": "PT0.1S",
+            "MONITOR_REMEDY_MODE": "observe",
+            "MONITOR_LOG_LEVEL": "INFO",
+        }
+        with (self.folder / f"monitor-{len(self.started)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "monitor"], env=os.environ | settings, stderr=log
+            )
+        self.started.append(process)
+        return process
+
+    def log_of(self, process: subprocess.Popen[bytes]) -> str:
+        number = self.started.index(process)
+        return (self.folder / f"monitor-{number}.log").read_text()
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        return asyncio.run(rows_of(self.url, query))
+
+    def held(self) -> dict[int, int]:
+        """How many shards each process holds, by its process number."""
+        rows = self.ask(
+            "SELECT p.name, count(*) FROM monitor_leases l JOIN monitor_processes p"
+            " ON p.id = l.holder GROUP BY 1"
+        )
+        return {int(row["name"].rpartition(":")[2]): row["count"] for row in rows}
+
+    def slowest(self) -> int:
+        """Shipments that the shard furthest behind has read."""
+        rows = self.ask(
+            "SELECT count(*) FILTER (WHERE s.id <= c.shipment_id) AS read FROM monitor_cursors c"
+            " CROSS JOIN shipments s GROUP BY c.shard ORDER BY 1"
+        )
+        return rows[0]["read"] if len(rows) == 4 else 0
+
+
+@contextmanager
+def monitors_on(url: str, folder: Path) -> Iterator[Monitors]:
+    monitors = Monitors(url, folder)
+    try:
+        yield monitors
+    finally:
+        for process in monitors.started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.faults
+def test_shards_that_change_hands_conclude_what_one_monitor_does(
+    database: str, empty_database: str, tmp_path: Path
+) -> None:
+    async def prepare() -> None:
+        await upgrade(sqlalchemy_url(empty_database))
+        for url in (database, empty_database):
+            await lay_many(url, shipments=SHIPMENTS, rows=20)
+        await catch_up(settings_for(empty_database))
+
+    asyncio.run(prepare())
+    with monitors_on(database, tmp_path) as monitors:
+        first, second = monitors.start(), monitors.start()
+        wait_until(lambda: monitors.held() == {first.pid: 2, second.pid: 2})
+        wait_until(lambda: monitors.slowest() > 2)
+        first.kill()
+        killed_at = time.monotonic()
+        wait_until(lambda: monitors.held().get(second.pid) == 4)
+        taken_after = time.monotonic() - killed_at
+        third = monitors.start()
+        wait_until(lambda: monitors.held() == {second.pid: 2, third.pid: 2})
+        reached = monitors.slowest()
+        second.send_signal(signal.SIGSTOP)
+        wait_until(lambda: monitors.held().get(third.pid) == 4)
+        wait_until(lambda: monitors.slowest() > reached)
+        tokens = "SELECT shard, token FROM monitor_leases ORDER BY 1"
+        before = monitors.ask(tokens)
+        second.send_signal(signal.SIGCONT)
+        wait_until(lambda: monitors.held() == {second.pid: 2, third.pid: 2})
+        wait_until(lambda: monitors.slowest() == SHIPMENTS + 1)
+        assert monitors.ask(tokens) != before
+    # A killed one's session ends with it, so nobody waits for its leases to run out.
+    assert taken_after < 20
+    undisturbed = asyncio.run(conclusions_of(empty_database))
+    disturbed = asyncio.run(conclusions_of(database))
+    assert undisturbed["alarms"]
+    assert {row["application_id"] for row in undisturbed["alarms"]} == {1, 2, 3, 4}
+    for name, wanted in undisturbed.items():
+        assert disturbed[name] == wanted, name
