@@ -1,28 +1,35 @@
-"""The whole path of a prediction against a bare echo and a hand-written handler, in turns.
+"""The whole path of a prediction against an echo, a hand-written handler and peers, in turns.
 
 Run ``python benchmarks/serving.py [--json FILE]``. Ours runs with everything on: HTTP, checks of
 key and input, replica process, journal, shipping into Postgres, monitor. The hand-written handler
-is FastAPI with the same scikit-learn model inline and records nothing. The load comes from
+is FastAPI with the same scikit-learn model inline and records nothing. MLServer, BentoML and
+LitServe serve the same model file with their own batching, and record nothing either; each has an
+environment of its own, made once in the user's cache folder. The load comes from
 `benchmarks/load.py`, on the same machine and its cores: figures compare, they do not impress.
 """
 
 import argparse
 import json
+import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import httpx
 import psutil
+from peers.environments import environment
+from peers.servers import PEERS, Peer
 
 from leadsman.demo.market import TRAINED_ON, load
 from leadsman.demo.releases import Releases
@@ -97,9 +104,7 @@ def measure(target: Target, connections: int) -> dict[str, float]:
 @contextmanager
 def handwritten(kind: str, folder: Path, model: Path, body: object) -> Iterator[Target]:
     """Run one of the servers that we are measured against."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     command = [sys.executable, str(HERE / "handwritten.py"), kind, str(port), str(model)]
     process = subprocess.Popen(command)
     try:
@@ -111,6 +116,39 @@ def handwritten(kind: str, folder: Path, model: Path, body: object) -> Iterator[
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def peer(name: str, folder: Path, model: Path, row: list[float]) -> Iterator[Target]:
+    """Run a server of somebody else's on the same model."""
+    own = folder / name
+    own.mkdir()
+    [port] = free_ports(1)
+    running = PEERS[name](own, model, port, row)
+    try:
+        request = own / "request.http"
+        request.write_bytes(http_request(port, running.path, running.body))
+        _wait_for_answer(name, port, running, own / "server.log")
+        yield Target(name, port, running.process.pid, request)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.process.pid, signal.SIGTERM)
+        try:
+            running.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.wait()
+
+
+def _wait_for_answer(name: str, port: int, running: Peer, log: Path) -> None:
+    until = time.monotonic() + 90
+    while time.monotonic() < until and running.process.poll() is None:
+        with suppress(httpx.TransportError):
+            url = f"http://127.0.0.1:{port}{running.path}"
+            if httpx.post(url, json=running.body, timeout=5).status_code == 200:
+                return
+        time.sleep(0.3)
+    raise SystemExit(f"{name} gives no answer:\n{log.read_text()[-2000:]}")
 
 
 @contextmanager
@@ -133,6 +171,15 @@ def leadsman(folder: Path, body: object) -> Iterator[Target]:
         yield Target("leadsman", service.port, service.pid, request)
     finally:
         service.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _wait_for(port: int) -> None:
@@ -162,7 +209,7 @@ def rounds(targets: list[Target]) -> dict[str, dict[int, dict[str, float]]]:
 def ratios(found: dict[str, dict[int, dict[str, float]]], connections: int) -> dict[str, float]:
     """Our requests a second over those of each other server."""
     ours = found["leadsman"][connections]["per_second"]
-    others = ("asgi_echo", "handwritten_fastapi")
+    others = [name for name in found if name != "leadsman"]
     return {name: ours / found[name][connections]["per_second"] for name in others}
 
 
@@ -185,6 +232,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument(
+        "--peers", nargs="*", choices=list(PEERS), default=list(PEERS), help="all by default"
+    )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="leadsman-bench-"))
     try:
@@ -193,12 +243,17 @@ def main() -> None:
         model = folder / "model.joblib"
         trained = train(market.inputs[:TRAINED_ON], market.labels[:TRAINED_ON])
         model.write_bytes(trained.artefact)
-        with (
-            handwritten("echo", folder, model, body) as echo,
-            handwritten("fastapi", folder, model, body) as fastapi,
-            leadsman(folder, body) as ours,
-        ):
-            found = rounds([echo, fastapi, ours])
+        row = [float(value) for value in market.row(TRAINED_ON).values()]
+        for name in arguments.peers:
+            environment(name)
+        with ExitStack() as stack:
+            targets = [
+                stack.enter_context(handwritten(kind, folder, model, body))
+                for kind in ("echo", "fastapi")
+            ]
+            targets += [stack.enter_context(peer(n, folder, model, row)) for n in arguments.peers]
+            targets.append(stack.enter_context(leadsman(folder, body)))
+            found = rounds(targets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(table(found))
