@@ -44,6 +44,7 @@ class _Saved(msgspec.Struct, array_like=True):
     sums: tuple[int, float, float]
     learned_values: bytes = b""
     skipped: int = 0
+    told_at: int = 0
 
 
 class _Member(msgspec.Struct, array_like=True):
@@ -87,6 +88,8 @@ class Subject:
     """First live values, while they are to become the reference."""
     skipped: int = 0
     """Rows since the last that thinning took."""
+    told_at: int = 0
+    """Step of the last alarm that was told; 0 for none."""
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ids: Ids = field(default_factory=lambda: np.zeros(0, "S16"))
@@ -182,6 +185,7 @@ def _save(one: Subject) -> _Saved:
         (one.sums.n, one.sums.total, one.sums.squares),
         one.learned_values.tobytes(),
         one.skipped,
+        one.told_at,
     )
 
 
@@ -201,6 +205,7 @@ def _load(made: Subject, saved: _Saved) -> None:
     made.sums = Sums(*saved.sums)
     made.learned_values = np.frombuffer(saved.learned_values, np.float64)
     made.skipped = saved.skipped
+    made.told_at = saved.told_at
 
 
 def to_rows(subjects: Iterable[Subject]) -> list[WatchState]:

@@ -290,6 +290,10 @@ def consume(
             first + done, deciding_at[part].tolist(), statistic[part], steps.values[part]
         )
         done = rejection.step + 1
+        step = first + rejection.step
+        if _is_repeat(subject, step):
+            continue
+        subject.told_at = step
         subject.alarms += 1
         subject.trace = trace
         row = int(steps.deciding[rejection.step])
@@ -322,6 +326,17 @@ def consume(
     subject.at = np.concatenate((subject.at, steps.first_at[-recent:]))[-recent:]
     subject.ids = np.concatenate((subject.ids, steps.first_ids[-recent:]))[-recent:]
     return alarms
+
+
+REST = 1000
+"""Steps after an alarm in which the same detector says nothing more, unless it is about losses."""
+
+
+def _is_repeat(subject: Subject, step: int) -> bool:
+    # A state that lasts would alarm every few rows, by hundreds of members; a loss has remedies
+    # that wait for it to be confirmed.
+    lasting = subject.watch.signal not in LOSSES
+    return lasting and subject.told_at > 0 and step - subject.told_at < REST
 
 
 def _prepared(subject: Subject, values: Floats) -> Floats:

@@ -8,31 +8,28 @@ from datetime import datetime
 
 import asyncpg
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor import metrics
 from monitor.actor import act_on_due
+from monitor.errors import LeaseLostError
+from monitor.memory import Memory
 from monitor.outbox import send_due
 from monitor.serving_client import ServingClient
 from monitor.settings import Settings
 from monitor.settling import settle
-from monitor.store.database import plain
+from monitor.shards import Shard
+from monitor.store.database import DATABASE_AWAY, plain
+from monitor.tenure import Tenure
 from monitor.turn import Turned, take_turn
 from monitor.wall_clock import Clock, utc_now
 
 log = logging.getLogger("monitor.loop")
 
+WHOLE = Shard()
+"""Everything, read by a right that nobody else claims."""
 CHANNEL = "leadsman_shipments"
 """Serving notifies here after each shipment."""
-DATABASE_AWAY = (
-    SQLAlchemyError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-)
-"""What a lost or restarting Postgres looks like; the turn was undone and is taken again."""
 
 
 @dataclass(slots=True)
@@ -44,16 +41,27 @@ class Pulse:
     caught_up: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     wake_hands: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: Clock = utc_now
 
 
 async def turn_once(
-    engine: AsyncEngine, settings: Settings, clock: Clock = utc_now
+    engine: AsyncEngine,
+    settings: Settings,
+    clock: Clock = utc_now,
+    shard: Shard = WHOLE,
+    memory: Memory | None = None,
 ) -> Turned | None:
     """One turn in one transaction; none where there is nothing to read."""
+    memory = memory or Memory()
     with metrics.TURNS.time():
-        async with engine.begin() as connection:
-            turned = await take_turn(connection, settings, clock)
+        try:
+            async with engine.begin() as connection:
+                turned = await take_turn(connection, settings, clock, shard, memory)
+        except BaseException:
+            memory.forget()
+            raise
     if turned is not None:
+        memory.committed(turned.until)
         metrics.ROWS.labels("prediction").inc(turned.predictions)
         metrics.ROWS.labels("feedback").inc(turned.labels)
         metrics.OBSERVATIONS.inc(turned.observations)
@@ -65,13 +73,16 @@ async def run(
 ) -> None:
     """Run until cancelled. Reading, acting and delivering go on beside each other: a slow receiver
     delays no test."""
+    pulse.clock = clock
+    tenure = Tenure(settings)
     key = settings.serving_key.get_secret_value() if settings.serving_key else None
     client = ServingClient(settings.serving_url, key)
     deliverer = httpx.AsyncClient(timeout=settings.webhook_timeout.total_seconds(), trust_env=False)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_listen(settings, pulse))
-            group.create_task(_read(engine, settings, pulse, clock))
+            group.create_task(tenure.keep(engine))
+            group.create_task(_read(engine, settings, pulse, tenure))
             group.create_task(_act(engine, client, settings, pulse, clock))
             group.create_task(_deliver(engine, deliverer, settings, clock))
     finally:
@@ -79,23 +90,56 @@ async def run(
         await deliverer.aclose()
 
 
-async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, clock: Clock) -> None:
+async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: Tenure) -> None:
     pause = settings.poll_interval.total_seconds()
+    memories: dict[str, Memory] = {}
     while True:
         pulse.wake.clear()
-        turned = None
-        try:
-            turned = await turn_once(engine, settings, clock)
-            pulse.last_turn_at, pulse.last_error = clock(), None
-            pulse.caught_up = turned is None
-            if turned is not None and turned.alarms:
-                pulse.wake_hands.set()
-        except DATABASE_AWAY as error:
-            metrics.TURN_FAILURES.inc()
-            pulse.last_error = f"{type(error).__name__}: {error}"
-            log.warning("turn_failed error=%s", pulse.last_error)
-        if turned is None:
+        tenure.changed.clear()
+        shards = tenure.shards
+        if not shards:
+            # Others read everything, or Postgres is away: then the heartbeat has said so.
+            pulse.last_error = tenure.last_error
+            if tenure.is_in_touch:
+                pulse.last_turn_at, pulse.caught_up = pulse.clock(), True
+            await _wait(tenure.changed, min(pause, 0.1) if tenure.is_in_touch else 0.05)
+            continue
+        moved = [
+            await _turn(engine, settings, pulse, tenure, shard=shard, memories=memories)
+            for shard in shards
+        ]
+        pulse.caught_up = not any(moved)
+        if not any(moved):
             await _wait(pulse.wake, pause)
+
+
+async def _turn(
+    engine: AsyncEngine,
+    settings: Settings,
+    pulse: Pulse,
+    tenure: Tenure,
+    *,
+    shard: Shard,
+    memories: dict[str, Memory],
+) -> bool:
+    """One turn of one shard; whether there was something to read."""
+    try:
+        turned = await turn_once(
+            engine, settings, pulse.clock, shard, memories.setdefault(shard.name, Memory())
+        )
+        pulse.last_turn_at, pulse.last_error = pulse.clock(), None
+    except LeaseLostError as error:
+        log.warning("lease_lost shard=%s detail=%s", shard.name, error.detail)
+        tenure.lose(shard)
+        return False
+    except DATABASE_AWAY as error:
+        metrics.TURN_FAILURES.inc()
+        pulse.last_error = f"{type(error).__name__}: {error}"
+        log.warning("turn_failed error=%s", pulse.last_error)
+        return False
+    if turned is not None and turned.alarms:
+        pulse.wake_hands.set()
+    return turned is not None
 
 
 async def _act(

@@ -1,0 +1,331 @@
+"""How many rows a second the monitor takes end to end, and what idle applications cost.
+
+Run ``python benchmarks/monitor.py [--json FILE] [--rows N] [--applications N]``. A row has 20
+features, 2 scores and a label that comes some seconds later. The monitor and Postgres together are
+bound to one core; reading, joining, every default watch, and the commit are measured.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import asyncpg
+import numpy as np
+
+# Python looks first into the folder of the program, where another benchmark is called `serving`.
+sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
+
+from leadsman.embedded_postgres import EmbeddedPostgres  # noqa: E402
+from migrations.upgrade import upgrade  # noqa: E402
+from monitor.loop import turn_once  # noqa: E402
+from monitor.memory import Memory  # noqa: E402
+from monitor.settings import Settings  # noqa: E402
+from monitor.store.database import connect  # noqa: E402
+from serving.copy_format import (  # noqa: E402
+    FEEDBACK_COLUMNS,
+    HEADER,
+    PREDICTION_COLUMNS,
+    TRAILER,
+    encode_feedback,
+    encode_prediction,
+)
+from serving.ids import new_prediction_id  # noqa: E402
+
+FEATURES = 20
+A_SECOND = 20_000
+"""Rows that must be kept up with."""
+SHIPMENT = 2_000
+"""Rows of one shipment: a tenth of a second of the traffic."""
+LATE = 5
+"""Shipments by which a label comes after its prediction."""
+IDLE_SECONDS = 20
+IDLE_ROWS_PER_APPLICATION_AND_MINUTE = 0.1
+"""Mostly idle: each application is asked once in ten minutes."""
+REFERENCE = 2_000
+DAY_US = 86_400_000_000
+
+
+async def set_up(connection: asyncpg.Connection, applications: int) -> None:
+    """Applications, each with one version and one schema."""
+    names = [f"x{number}" for number in range(FEATURES)]
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "number"} for name in names},
+        "required": names,
+    }
+    numbers = list(range(1, applications + 1))
+    await connection.execute("INSERT INTO models (id, name) VALUES (1, 'model')")
+    await connection.execute(
+        "INSERT INTO journals (id) VALUES ('00000000-0000-0000-0000-000000000001')"
+    )
+    await connection.executemany(
+        "INSERT INTO applications (id, name, task, latency_objective_ms)"
+        " VALUES ($1, $2, 'binary', 100)",
+        [(number, f"application-{number}") for number in numbers],
+    )
+    await connection.executemany(
+        "INSERT INTO input_schemas (id, application_id, schema, features, encoding)"
+        " VALUES ($1, $1, $2, $3, 'float64')",
+        [(number, json.dumps(schema), json.dumps(names)) for number in numbers],
+    )
+    await connection.executemany(
+        "INSERT INTO versions (id, model_id, version, framework, manifest, digest, size_bytes,"
+        " artefact) VALUES ($1, 1, $2, 'python', '{}', $2, 1, $2)",
+        [(number, str(number)) for number in numbers],
+    )
+    await connection.executemany(
+        "INSERT INTO revisions (application_id, revision, kind, policy, input_schema_id, actor)"
+        " VALUES ($1, 1, 'change', $2, $1, 'benchmark')",
+        [
+            (number, json.dumps({"kind": "single", "champion": f"model:{number}"}))
+            for number in numbers
+        ],
+    )
+
+
+async def add_reference(connection: asyncpg.Connection, rng: np.random.Generator) -> None:
+    """Reference rows of version 1."""
+    inputs = rng.normal(size=(REFERENCE, FEATURES)).tolist()
+    labels = (rng.random(REFERENCE) < 0.5).astype(int)
+    outputs = np.where(rng.random(REFERENCE) < 0.1, 1 - labels, labels)
+    await connection.execute(
+        "INSERT INTO version_references (version_id, features, inputs, labels, outputs)"
+        " VALUES (1, $1, $2, $3, $4)",
+        json.dumps([f"x{number}" for number in range(FEATURES)]),
+        json.dumps(inputs),
+        json.dumps(labels.tolist()),
+        json.dumps(outputs.tolist()),
+    )
+
+
+class Traffic:
+    """Rows and their late labels, in shipments."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._labels: list[list[tuple[bytes, int]]] = []
+
+    def shipment(self, applications: list[int], start_us: int, span_us: int) -> tuple[bytes, bytes]:
+        """Encoded predictions of some applications, and the labels that have come by then."""
+        count = len(applications)
+        inputs = self._rng.normal(size=(count, FEATURES))
+        truth = (self._rng.random(count) < 0.5).astype(int)
+        output = np.where(self._rng.random(count) < 0.1, 1 - truth, truth)
+        score = self._rng.random(count)
+        rows, labels = [], []
+        for row, number in enumerate(applications):
+            at = start_us + row * span_us // count
+            identifier = new_prediction_id(at)
+            rows.append(
+                encode_prediction(
+                    at,
+                    identifier,
+                    number,
+                    number,
+                    1,
+                    0,
+                    None,
+                    900,
+                    1.0,
+                    inputs[row].tobytes(),
+                    b"%d" % output[row],
+                    np.array([1 - score[row], score[row]]).tobytes(),
+                    None,
+                )
+            )
+            labels.append((identifier, int(truth[row])))
+        self._labels.append(labels)
+        due = self._labels.pop(0) if len(self._labels) > LATE else []
+        feedback = [
+            encode_feedback(
+                start_us + place,
+                new_prediction_id(start_us + place),
+                identifier,
+                b"%d" % label,
+                None,
+            )
+            for place, (identifier, label) in enumerate(due)
+        ]
+        return b"".join(rows), b"".join(feedback)
+
+
+async def ship(
+    connection: asyncpg.Connection, rows: bytes, feedback: bytes, counts: tuple[int, int], us: int
+) -> None:
+    """Write one shipment as serving does."""
+    start, end = (us - 1_000_000) / 1e6, (us + 10_000_000) / 1e6
+    async with connection.transaction():
+        number = await connection.fetchval(
+            "INSERT INTO shipments (journal_id, predictions, predicted_from, predicted_to,"
+            " feedback, received_from, received_to)"
+            " VALUES ('00000000-0000-0000-0000-000000000001', $1, to_timestamp($3),"
+            " to_timestamp($4), $2, to_timestamp($3), to_timestamp($4)) RETURNING id",
+            *counts,
+            start,
+            end,
+        )
+        await connection.execute(f"SET LOCAL leadsman.shipment = '{number}'")
+        for table, columns, data in (
+            ("predictions", PREDICTION_COLUMNS, rows),
+            ("feedback", FEEDBACK_COLUMNS, feedback),
+        ):
+            if data:
+                await connection.copy_to_table(
+                    table,
+                    source=_whole(HEADER + data + TRAILER),
+                    columns=list(columns),
+                    format="binary",
+                )
+
+
+async def _whole(data: bytes):
+    yield data
+
+
+def postgres_seconds(root: int) -> float:
+    """CPU seconds of Postgres: its first process with all its children, living and gone."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(entry.name) == root or int(fields[1]) == root:
+            ticks += sum(map(int, fields[11:13]))
+            ticks += sum(map(int, fields[13:15])) if int(entry.name) == root else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def keep_up(url: str, rows: int, root: int) -> dict[str, float]:
+    """Consume a backlog of one busy application."""
+    connection = await asyncpg.connect(url)
+    rng = np.random.default_rng(1)
+    await set_up(connection, 1)
+    await add_reference(connection, rng)
+    traffic, now = Traffic(2), time.time_ns() // 1000
+    span = SHIPMENT * 1_000_000 // A_SECOND
+    for number in range(rows // SHIPMENT):
+        us = now + number * span
+        sent = traffic.shipment([1] * SHIPMENT, us, span)
+        await ship(connection, *sent, (SHIPMENT, SHIPMENT if sent[1] else 0), us)
+    await connection.execute("ANALYZE predictions; ANALYZE feedback; ANALYZE shipments; CHECKPOINT")
+    settings = Settings(database_url=url)
+    engine, memory = connect(url), Memory()
+    read, labels, turns, longest = 0, 0, 0, 0.0
+    wall, own, theirs = time.perf_counter(), time.process_time(), postgres_seconds(root)
+    while True:
+        began = time.perf_counter()
+        turned = await turn_once(engine, settings, memory=memory)
+        if turned is None:
+            break
+        longest = max(longest, time.perf_counter() - began)
+        read, labels, turns = read + turned.predictions, labels + turned.labels, turns + 1
+    wall = time.perf_counter() - wall
+    own, theirs = time.process_time() - own, postgres_seconds(root) - theirs
+    watched = await connection.fetchval("SELECT count(*) FROM watch_states WHERE status = 'armed'")
+    alarms = await connection.fetchval("SELECT count(*) FROM alarms")
+    await connection.execute(
+        "TRUNCATE predictions, feedback, shipments, journals, models, applications, input_schemas,"
+        " versions, revisions, version_references, watches, watch_states, alarms, alerts,"
+        " monitor_cursors CASCADE"
+    )
+    await engine.dispose()
+    await connection.close()
+    return {
+        "rows": read,
+        "labels": labels,
+        "turns": turns,
+        "armed_detector_states": watched,
+        "alarms_on_a_stream_without_change": alarms,
+        "rows_per_second": read / wall,
+        "rows_per_second_of_cpu": read / (own + theirs),
+        "limit_rows_per_second": A_SECOND,
+        "longest_turn_seconds": longest,
+        "cpu_seconds_of_the_monitor": own,
+        "cpu_seconds_of_postgres": theirs,
+    }
+
+
+async def stay_idle(url: str, applications: int, root: int) -> dict[str, float]:
+    """Share of a core that many applications cost which are asked now and then."""
+    connection = await asyncpg.connect(url)
+    await set_up(connection, applications)
+    settings = Settings(database_url=url)
+    engine, memory = connect(url), Memory()
+    traffic, rng = Traffic(3), np.random.default_rng(4)
+    await turn_once(engine, settings, memory=memory)
+    rate = applications * IDLE_ROWS_PER_APPLICATION_AND_MINUTE / 60
+    spent, rows = 0.0, 0
+    began = time.perf_counter()
+    while time.perf_counter() - began < IDLE_SECONDS:
+        count = int(rng.poisson(rate))
+        us = time.time_ns() // 1000
+        if count:
+            asked = rng.integers(1, applications + 1, count).tolist()
+            sent = traffic.shipment(asked, us, 1_000_000)
+            await ship(connection, *sent, (count, int(bool(sent[1]))), us)
+        theirs, own = postgres_seconds(root), time.process_time()
+        while await turn_once(engine, settings, memory=memory) is not None:
+            rows += count
+        spent += time.process_time() - own + postgres_seconds(root) - theirs
+        await asyncio.sleep(1.0)
+    wall = time.perf_counter() - began
+    await engine.dispose()
+    await connection.close()
+    return {
+        "idle_applications": applications,
+        "idle_rows_per_second": rows / wall,
+        "idle_share_of_a_core": spent / wall,
+        "limit_idle_share_of_a_core": 0.05,
+    }
+
+
+def measure(rows: int, applications: int) -> dict[str, float]:
+    """Every figure, on one core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory(prefix="leadsman-monitor-") as scratch:
+        server = EmbeddedPostgres(Path(scratch) / "postgres")
+        url = server.start()
+        try:
+            root = server.pid or 0
+            asyncio.run(upgrade(url.replace("postgresql://", "postgresql+asyncpg://")))
+            busy = asyncio.run(keep_up(url, rows, root))
+            idle = asyncio.run(stay_idle(url, applications, root)) if applications else {}
+        finally:
+            server.stop(timedelta(seconds=10))
+    return {name: round(value, 4) for name, value in (busy | idle).items()}
+
+
+def main() -> None:
+    """Measure, print a table, and write the figures where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--rows", type=int, default=400_000, help="rows of the busy application")
+    parser.add_argument("--applications", type=int, default=2_000, help="idle applications")
+    chosen = parser.parse_args()
+    figures = measure(chosen.rows, chosen.applications)
+    for name, value in figures.items():
+        print(f"{name:40} {value:14,.3f}")
+    if chosen.json:
+        told = {
+            "command": f"python benchmarks/monitor.py --json {chosen.json}",
+            "machine": f"{os.cpu_count()} cores of {platform.machine()},"
+            f" Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}",
+            **figures,
+        }
+        chosen.json.write_text(json.dumps(told, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
