@@ -8,7 +8,7 @@ from uuid import UUID
 
 from monitor.settings import Mode, Tier
 
-DEFAULT, CACHED, SHADOW = 1, 2, 4
+DEFAULT, CACHED, SHADOW, PINNED = 1, 2, 4, 8
 """Bits of a prediction's flags, as serving writes them."""
 
 Json = dict[str, Any]

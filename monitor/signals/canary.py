@@ -4,7 +4,7 @@ import numpy as np
 
 from monitor.columns import Ints
 from monitor.feed import Stretch
-from monitor.records import Registry, Route
+from monitor.records import PINNED, Registry, Route
 from monitor.signals.base import CANARY_DIFFERENCE, Extracted, Observations, applications_in
 from monitor.signals.losses import loss
 
@@ -13,7 +13,9 @@ def canaries(stretch: Stretch, registry: Registry) -> Extracted:
     """Losses of rows that a canary's route dealt out, with the shares as they were recorded."""
     found: Extracted = {}
     answers, joined = stretch.answers, stretch.labelled
-    served = answers.in_service[joined.answer]
+    # Where the client named the version nothing was dealt out.
+    dealt_out = answers.flags[joined.answer] & PINNED == 0
+    served = answers.in_service[joined.answer] & dealt_out
     for number in applications_in([answers.application[joined.answer]]):
         application, route = registry.applications.get(number), registry.routes.get(number)
         if application is None or route is None:
