@@ -45,6 +45,7 @@ from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import KeyRing, ensure_admin
 from serving.launchers.process import ProcessLauncher
+from serving.learning import Learning
 from serving.leftovers import ship_leftovers
 from serving.local_copy import LocalCopy
 from serving.records import ReplicaPlan
@@ -88,6 +89,8 @@ def _engine(settings: Settings) -> AsyncEngine:
         pool_size=settings.database_connections,
         max_overflow=0,
         pool_timeout=5,
+        # The connection used last knows the statements that come again.
+        pool_use_lifo=True,
         # A server that was restarted leaves connections that look open.
         pool_pre_ping=True,
         connect_args={"timeout": 5, "command_timeout": 30},
@@ -234,6 +237,9 @@ def _read(services: Services) -> Iterator[Metric]:
 async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     services = _services(settings)
     copy = _local_copy(services)
+    learning = Learning(
+        settings.asyncpg_url, services.inference, poll=settings.poll_interval.total_seconds()
+    )
     app.state.services = services
     registry = metrics.registry(lambda: _read(services))
     siblings = app.state.siblings = Siblings(settings.data_dir, settings.worker, registry)
@@ -242,6 +248,7 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             tasks = [
                 group.create_task(_keep_doing("shipping", services.shipping.run)),
                 group.create_task(_keep_doing("fleet", services.fleet.run)),
+                group.create_task(_keep_doing("learning", learning.run)),
                 group.create_task(_keep_doing("local_copy", copy.keep)),
                 group.create_task(_keep_doing("stand_in", lambda: _stand_in(services, copy))),
                 group.create_task(_keep_doing("keys", lambda: _follow_keys(services))),

@@ -14,7 +14,7 @@ from serving.batching import State
 from serving.errors import ApplicationNotFoundError, ServingError
 from serving.inference import ActiveRoute, Inference
 from serving.inputs import InputCodec, compile_schema
-from serving.policies import parse
+from serving.policies import Surroundings, bind, parse
 from serving.records import Version
 from serving.replicas import Replicas
 from serving.route_states import Line, RouteState, read_state
@@ -60,6 +60,8 @@ class InForce:
         self._versions = versions
         self._replicas = replicas
         self._inference = inference
+        self._rows: dict[int, list[dict[str, Any]]] = {}
+        """Reference rows for probes, by version id."""
         self._refreshing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -127,7 +129,7 @@ class InForce:
             application=state.application,
             revision=state.revision.revision,
             codec=compile_schema(line.schema.schema),
-            policy=parse(state.revision.policy),
+            policy=bind(parse(state.revision.policy), self._surroundings(state)),
             queues={
                 ref: self._replicas.get(version, line.schema)
                 for ref, version in line.versions.items()
@@ -149,6 +151,15 @@ class InForce:
         if old is not None and old.revision != route.revision:
             old.replaced = True
             self.spawn(self._note_last_answer(old, state), f"last answer {name}")
+
+    def _surroundings(self, state: RouteState) -> Surroundings:
+        """What a policy in force may look at: the revision's age, and what feedback taught."""
+        made, application_id = state.revision.created_at.timestamp(), state.application.id
+        learned = self._inference.learned
+        return Surroundings(
+            age=lambda: time.time() - made,
+            experience=lambda policy, key: learned.experience(application_id, policy, key),
+        )
 
     def forget(self, name: str) -> None:
         """Stop answering for an application that is gone."""
@@ -208,8 +219,13 @@ class InForce:
                 raise outcome
 
     async def _reference(self, version: Version) -> list[dict[str, Any]]:
-        async with self._engine.connect() as connection:
-            return await models.first_reference_rows(connection, version.id, PROBE_ROWS)
+        """Rows for the probe; a rollback must not wait for them, so they are kept."""
+        rows = self._rows.get(version.id)
+        if not rows:
+            async with self._engine.connect() as connection:
+                rows = await models.first_reference_rows(connection, version.id, PROBE_ROWS)
+            self._rows[version.id] = rows
+        return rows
 
     async def stop(self) -> None:
         """End what is under way, and all replicas."""

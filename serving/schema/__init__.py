@@ -6,6 +6,7 @@ from serving.schema.feedback import FeedbackRow
 from serving.schema.fleet import AnnouncementAnswerRow, AnnouncementRow, ProcessRow
 from serving.schema.keys import IdempotencyRow, KeyRow
 from serving.schema.models import ModelRow, ReferenceRow, VersionRow
+from serving.schema.policies import PolicyCursorRow, PolicyStatisticsRow
 from serving.schema.predictions import PredictionRow
 from serving.schema.replicas import ReplicasRow
 from serving.schema.routes import RevisionRow
@@ -21,6 +22,8 @@ __all__ = [
     "JournalRow",
     "KeyRow",
     "ModelRow",
+    "PolicyCursorRow",
+    "PolicyStatisticsRow",
     "PredictionRow",
     "ProcessRow",
     "ReferenceRow",
