@@ -7,8 +7,10 @@ import typer
 
 from leadsman.commands import (
     alerts,
+    automation,
     demo,
     deploy,
+    incident,
     keys,
     parts,
     predictions,
@@ -35,11 +37,13 @@ app.command("status")(status.status)
 app.command("predict")(predictions.predict)
 app.command("feedback")(predictions.feedback)
 app.command("alerts")(alerts.alerts)
+app.command("incident")(incident.incident)
 app.command("replay")(replay_command.replay)
 app.command("migrate")(parts.migrate)
 app.command("serve")(parts.serve)
 app.command("monitor")(parts.monitor)
 app.add_typer(remedies.app, name="remedies")
+app.add_typer(automation.app, name="automation")
 app.add_typer(keys.app, name="keys")
 
 

@@ -10,7 +10,17 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from monitor.api import alerts, automation, health, openapi, problems, remedies, watches, webhooks
+from monitor.api import (
+    alerts,
+    automation,
+    health,
+    incidents,
+    openapi,
+    problems,
+    remedies,
+    watches,
+    webhooks,
+)
 from monitor.api.context import State
 from monitor.loop import Pulse, run
 from monitor.settings import Settings
@@ -51,7 +61,7 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
     app = FastAPI(title="Leadsman monitor", version="1", description=DESCRIPTION, lifespan=lifespan)
     problems.install(app)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way
-    for part in (health, watches, alerts, remedies, automation, webhooks):
+    for part in (health, watches, alerts, remedies, incidents, automation, webhooks):
         app.include_router(part.router)
     return app
 

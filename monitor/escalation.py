@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.alerts import GRAVITY
+from monitor.kinds import GRAVITY
 from monitor.records import Alert, Application
 from monitor.remedies import Declined
 from monitor.settings import Tier

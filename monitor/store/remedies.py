@@ -67,6 +67,14 @@ async def read_remedies(
     return [_remedy(row) for row in await connection.execute(query)]
 
 
+async def read_of_alert(connection: AsyncConnection, alert_id: int) -> list[Remedy]:
+    """Remedies decided on for an alert, oldest first."""
+    found = await connection.execute(
+        select(*RemedyRow.__table__.c).where(RemedyRow.alert_id == alert_id).order_by(RemedyRow.id)
+    )
+    return [_remedy(row) for row in found]
+
+
 async def read_untested(
     connection: AsyncConnection, applications: Iterable[int] | None = None
 ) -> list[Remedy]:

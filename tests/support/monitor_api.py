@@ -1,0 +1,58 @@
+"""The monitor's API behind a real socket."""
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import httpx
+import uvicorn
+
+from monitor.app import create_app
+from monitor.settings import Settings
+
+KEYS = (("admin", ["admin"]), ("reader", ["read"]), ("other", ["predict"]))
+
+
+async def add_keys(url: str) -> None:
+    """Make a key `lsm_NAME` for each of `KEYS`."""
+    connection = await asyncpg.connect(url)
+    try:
+        for name, scopes in KEYS:
+            await connection.execute(
+                "INSERT INTO keys (id, name, hash, scopes) VALUES (gen_random_uuid(), $1, $2, $3)",
+                name,
+                hashlib.sha256(f"lsm_{name}".encode()).digest(),
+                json.dumps(scopes),
+            )
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def monitor_api(settings: Settings, *, key: str = "admin") -> Iterator[httpx.Client]:
+    """A client of a monitor that only shows what was concluded; its keys are made first."""
+    asyncio.run(add_keys(settings.database_url))
+    config = uvicorn.Config(
+        create_app(settings, with_loop=False), port=0, log_config=None, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    headers = {"Authorization": f"Bearer lsm_{key}"}
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
