@@ -22,7 +22,7 @@ from serving.agreement import Agreement
 from serving.errors import ServingError
 from serving.in_force import InForce
 from serving.records import ReplicaPlan
-from serving.store import fleet, replica_counts
+from serving.store import fleet, replica_counts, revisions
 from serving.store.fleet import Mark
 from serving.store.notices import Channel
 
@@ -177,6 +177,8 @@ class Fleet:
     async def _read_news(self, connection: asyncpg.Connection) -> None:
         changed, self._changed = sorted(self._changed), set()
         stale, self._stale = self._stale, set()
+        for number in changed:
+            await self._follow_rollback(connection, number)
         if changed:
             await self._go_by(connection, await fleet.marks(connection, changed))
         if Channel.KEYS in stale:
@@ -197,6 +199,18 @@ class Fleet:
                 log.error("route_not_followed application=%s why=%s", mark.name, error.detail)
             self._marks[number] = mark
             said = f"{number}:{mark.revision}:{self.process}"
+            await connection.execute("SELECT pg_notify($1, $2)", Channel.SWITCHED.value, said)
+
+    async def _follow_rollback(self, connection: asyncpg.Connection, number: int) -> None:
+        """Switch at once where all that happened is a rollback to what is warm here."""
+        mark = self._marks.get(number)
+        state = self._in_force.states.get(mark.name) if mark is not None else None
+        if state is None:
+            return
+        newer = await revisions.after(connection, state.revision)
+        if len(newer) == 1 and (after := state.rolled_back(newer[0])) is not None:
+            self._in_force.adopt(after)
+            said = f"{number}:{after.revision.revision}:{self.process}"
             await connection.execute("SELECT pg_notify($1, $2)", Channel.SWITCHED.value, said)
 
     async def _plan_replicas(self) -> None:

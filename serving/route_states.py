@@ -1,7 +1,7 @@
 """What is in force for an application: read from the registry, kept as values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +37,21 @@ class RouteState:
     revision: Revision
     lines: tuple[Line, ...]
     """What the revision needs, then what each good one before it needs, the nearest first."""
+    goods: tuple[Revision, ...] = ()
+    """The good revisions before it, as in `lines`."""
+
+    def rolled_back(self, revision: Revision) -> "RouteState | None":
+        """The state after a rollback to the last good revision; None if it was to another one.
+
+        What becomes the last good one by that is not known here, and was not warm before.
+        """
+        if revision.revision != self.revision.revision + 1 or not self.goods:
+            return None
+        if revision.restores != self.goods[0].revision:
+            return None
+        line = self.lines[1]
+        application = replace(self.application, input_schema=line.schema)
+        return RouteState(application, revision, self.lines[1:], self.goods[1:])
 
     @property
     def keys(self) -> frozenset[QueueKey]:
@@ -87,11 +102,15 @@ async def read_state(
     history = await revisions.history(connection, application.id)
     if not history:
         return None
-    lines = []
-    for one in in_use(history, keep):
-        schema = await applications.schema(connection, one.input_schema_id)
-        lines.append(await read_line(connection, versions, one.policy, schema, hold=hold))
-    return RouteState(application, history[-1], tuple(lines))
+    wanted = in_use(history, keep)
+    schemas = await applications.schemas(connection, {one.input_schema_id for one in wanted})
+    named = [parse(one.policy).versions() for one in wanted]
+    found = await versions.by_refs(connection, {ref for refs in named for ref in refs}, hold=hold)
+    lines = tuple(
+        Line(schemas[one.input_schema_id], {ref: found[ref] for ref in refs})
+        for one, refs in zip(wanted, named, strict=True)
+    )
+    return RouteState(application, history[-1], lines, tuple(wanted[1:]))
 
 
 def in_use(history: Sequence[Revision], keep: int) -> list[Revision]:

@@ -1,5 +1,6 @@
 """Tables `applications` and `input_schemas`."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -168,3 +169,11 @@ async def schema(connection: AsyncConnection, schema_id: int) -> InputSchema:
         select(InputSchemaRow.__table__).where(InputSchemaRow.id == schema_id)
     )
     return _schema(rows.one())
+
+
+async def schemas(connection: AsyncConnection, ids: Collection[int]) -> dict[int, InputSchema]:
+    """Forms of inputs by id."""
+    rows = await connection.execute(
+        select(InputSchemaRow.__table__).where(InputSchemaRow.id.in_(ids))
+    )
+    return {row.id: _schema(row) for row in rows}
