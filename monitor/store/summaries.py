@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.evidence import Sums
@@ -14,8 +13,6 @@ from monitor.store.alarms import Point
 
 MINUTE_S, HOUR_S = 60, 3600
 """Lengths of a stretch, in seconds."""
-BATCH = 3000
-"""Rows of one statement: Postgres takes 32,767 values."""
 
 
 def floor(at: datetime, step_s: int) -> datetime:
@@ -26,30 +23,38 @@ def floor(at: datetime, step_s: int) -> datetime:
 
 async def add_summaries(connection: AsyncConnection, points: Iterable[Point]) -> None:
     """Add points to their minutes and hours, in the transaction that adds the points."""
-    sums: dict[tuple[int, str, int, str, datetime], Sums] = defaultdict(Sums)
+    sums: dict[tuple[int, str, int, str, int], Sums] = defaultdict(Sums)
     for point in points:
+        second = int(point.at.timestamp())
         for step_s in (MINUTE_S, HOUR_S):
-            at = floor(point.at, step_s)
-            key = point.application_id, point.signal, step_s, point.subject, at
+            start = second // step_s * step_s
+            key = point.application_id, point.signal, step_s, point.subject, start
             sums[key] = sums[key].plus(point.sums)
-    names = ("application_id", "signal", "step_s", "subject", "at")
+    if not sums:
+        return
     # In order of the key, so that two shards never wait for each other in a circle.
     rows = [
-        dict(zip(names, key, strict=True))
-        | {"n": one.n, "total": one.total, "squares": one.squares}
-        for key, one in sorted(sums.items())
-    ]
-    for start in range(0, len(rows), BATCH):
-        statement = insert(SignalSummaryRow).values(rows[start : start + BATCH])
-        await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=list(names),
-                set_={
-                    name: getattr(SignalSummaryRow, name) + statement.excluded[name]
-                    for name in ("n", "total", "squares")
-                },
-            )
-        )
+        (application, signal, step_s, subject, datetime.fromtimestamp(start, UTC),
+         one.n, one.total, one.squares)
+        for (application, signal, step_s, subject, start), one in sorted(sums.items())
+    ]  # fmt: skip
+    columns = dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    await connection.execute(_ADD, columns)
+
+
+_COLUMNS = ("applications", "signals", "steps", "subjects", "moments", "counts", "totals",
+            "squares")  # fmt: skip
+_ADD = text("""
+    INSERT INTO signal_summaries AS s
+           (application_id, signal, step_s, subject, at, n, total, squares)
+    SELECT * FROM unnest(CAST(:applications AS int[]), CAST(:signals AS text[]),
+                         CAST(:steps AS int[]), CAST(:subjects AS text[]),
+                         CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]),
+                         CAST(:totals AS float8[]), CAST(:squares AS float8[]))
+        ON CONFLICT (application_id, signal, step_s, subject, at) DO UPDATE
+       SET n = s.n + excluded.n, total = s.total + excluded.total,
+           squares = s.squares + excluded.squares
+""")
 
 
 async def read_summaries(
