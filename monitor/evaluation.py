@@ -286,9 +286,7 @@ def consume(
     for rejection in update.alarms:
         # The trace in an alarm's evidence ends with the alarm, whatever came after it in this turn.
         part = slice(done, rejection.step + 1)
-        trace = trace.extended(
-            first + done, deciding_at[part].tolist(), statistic[part], steps.values[part]
-        )
+        trace = trace.extended(first + done, deciding_at[part], statistic[part], steps.values[part])
         done = rejection.step + 1
         step = first + rejection.step
         if _is_repeat(subject, step):
@@ -315,7 +313,7 @@ def consume(
         )
     part = slice(done, len(statistic))
     subject.trace = trace.extended(
-        first + done, deciding_at[part].tolist(), statistic[part], steps.values[part]
+        first + done, deciding_at[part], statistic[part], steps.values[part]
     )
     ended_in_alarm = bool(update.alarms) and update.alarms[-1].step == len(statistic) - 1
     resets = ended_in_alarm and subject.watch.detector in GUARANTEED

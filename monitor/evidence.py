@@ -114,7 +114,13 @@ class Trace:
             "most": self.most,
         }
 
-    def extended(self, first: int, at: Sequence[int], statistic: Floats, values: Floats) -> "Trace":
+    def extended(
+        self,
+        first: int,
+        at: Sequence[int] | NDArray[np.int64],
+        statistic: Floats,
+        values: Floats,
+    ) -> "Trace":
         """Append steps, the first of which has the number `first`, counting from 1."""
         stride, points, total, n = self.stride, list(self.points), self.open_sum, self.open_n
         start = 0

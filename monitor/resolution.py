@@ -98,7 +98,9 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
                 "all before.",
             },
         )
-    return Resolved("armed", None, common | {"delta": settings.delta, "unit": "row"})
+    block = settings.block if isinstance(settings.block, int) else 1
+    unit = f"block of {block} rows" if block > 1 else "row"
+    return Resolved("armed", None, common | {"delta": settings.delta, "block": block, "unit": unit})
 
 
 def _clip(settings: WatchSettings, task: str, losses: NDArray[np.float64] | None) -> float | None:

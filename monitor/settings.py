@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     poll_interval: Positive = timedelta(seconds=2)
     """Longest pause between two reads of the record; a notification wakes the monitor earlier."""
 
-    turn_rows: Annotated[int, Field(ge=1)] = 20_000
+    turn_rows: Annotated[int, Field(ge=1)] = 60_000
     """Rows that one turn reads at most, a single larger group excepted."""
 
     shards: Annotated[int, Field(ge=1, le=256)] = 1
@@ -105,11 +105,29 @@ class Settings(BaseSettings):
     webhook_timeout: Positive = timedelta(seconds=10)
     """Longest wait for one answer of a webhook."""
 
-    webhook_attempts: Annotated[int, Field(ge=1)] = 12
-    """Attempts before a delivery is given up as dead."""
+    webhook_patience: Positive = timedelta(days=1)
+    """Time for which a delivery is tried before it is given up as dead."""
 
     webhook_first_pause: Positive = timedelta(seconds=1)
-    """Pause after the first failed attempt; it doubles with each, up to five minutes."""
+    """Pause after the first failed attempt; it doubles with each, up to a quarter of an hour."""
+
+    smtp_host: str | None = None
+    """Mail server that takes alerts for webhooks to mailto: addresses; none for no e-mail."""
+
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    """Port of the mail server."""
+
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the mail server is spoken to; none is for a server on this machine."""
+
+    smtp_user: str | None = None
+    """Name by which the mail server knows the monitor; none where it asks for none."""
+
+    smtp_password: SecretStr | None = None
+    """Password that goes with the name."""
+
+    smtp_sender: str = "leadsman@localhost"
+    """Address from which alerts come."""
 
     console_url: str = "http://127.0.0.1:8001"
     """Address under which people reach this monitor; links in alerts begin with it."""

@@ -205,7 +205,30 @@ async def _named_labels(connection: AsyncConnection, answers: Answers, here: str
     query = f"""{_LABEL.format(xact_id=_XACT_ID)} {_OF_SHIPMENT.format(row="f")}
         {named} ON f.prediction_id = n.id
         WHERE f.received_at >= {low} AND f.shipment <> ALL({here})"""
-    return _labels(await copy_out(connection, query))
+    return _labels(await _probe(connection, query))
+
+
+async def _probe(connection: AsyncConnection, query: str) -> bytes:
+    """Labels by their predictions, one probe of an index each.
+
+    While a partition is small, Postgres would rather read all of it; at every turn, that is more
+    and more until it is large enough.
+    """
+    await connection.execute(_BY_INDEX)
+    found = await copy_out(connection, query)
+    await connection.execute(_AS_PLANNED)
+    return found
+
+
+_BY_INDEX, _AS_PLANNED = (
+    text(
+        f"SELECT set_config('enable_seqscan', '{on}', true),"
+        f" set_config('enable_hashjoin', '{on}', true),"
+        f" set_config('enable_mergejoin', '{on}', true),"
+        f" set_config('enable_bitmapscan', '{on}', true)"
+    )
+    for on in ("off", "on")
+)
 
 
 def _answers(data: bytes) -> Answers:
