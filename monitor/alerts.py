@@ -14,13 +14,11 @@ from datetime import datetime
 from typing import Literal
 
 from monitor.errors import InvalidTransitionError
-from monitor.records import Alarm, Alert, Json, Registry, Watch
+from monitor.kinds import GRAVITY
+from monitor.records import Alert, Registry
 from monitor.settings import Tier
-from monitor.watches import kind_of
 
 State = Literal["pending", "firing", "acknowledged", "resolved"]
-GRAVITY = {Tier.INFO: 0, Tier.PAGE: 1, Tier.ROLLBACK: 2}
-"""Which tier outranks which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,57 +61,13 @@ def resolve(state: State, tier: Tier) -> Change:
     return Change("resolved", tier, "resolved", "alert.resolved")
 
 
-def title(watch: Watch, alarm: Alarm, application: str, registry: Registry) -> str:
-    """The alert in one line."""
-    name = registry.subject_name(alarm.subject)
-    evidence = alarm.evidence
-    before, after = evidence["before"]["mean"], evidence["after"]["mean"]
-    match kind_of(watch):
-        case "challenger_better":
-            return f"{application}: {name}: the challenger is better"
-        case "loss_difference":
-            return f"{application}: {name}: the new version is worse by {after:.3g} a row"
-        case _:
-            was = "" if before is None else f" from {before:.3g}"
-            return f"{application}: the loss of {name} changed{was} to {after:.3g}"
-
-
-def detail(watch: Watch, alarm: Alarm, alarm_id: int, application: str, registry: Registry) -> Json:
-    """The alert in the order in which a person needs it."""
-    evidence = alarm.evidence
-    return {
-        "what": title(watch, alarm, application, registry),
-        "since": {"alarmed_at": alarm.alarmed_at.isoformat(), "onset": evidence["onset"]},
-        "how_sure": {
-            "promise": evidence["promise"],
-            "guaranteed": evidence["guaranteed"],
-            "statistic": alarm.statistic,
-            "threshold": alarm.threshold,
-            "budget_per_year": evidence["budget_per_year"],
-            "unit": evidence["unit"],
-            "unit_reason": evidence["unit_reason"],
-        },
-        "how_bad": {"before": evidence["before"], "after": evidence["after"]},
-        "where": {
-            "application": application,
-            "subject": alarm.subject,
-            "versions": registry.subject_name(alarm.subject),
-            "watch": watch.name,
-            "signal": watch.signal,
-        },
-        "done": [],
-        "link": None,
-        "alarm": alarm_id,
-    }
-
-
 def left_service(alert: Alert, registry: Registry) -> str | None:
     """Why the alert's subject no longer matters; none while all its versions answer."""
     route = registry.routes.get(alert.application_id)
     current = route.current if route else None
     if current is None:
         return None
-    for part in alert.subject.split(","):
+    for part in alert.subject.partition("|")[0].split(","):
         version = registry.versions.get(int(part))
         if version is not None and version.name not in current.versions:
             return f"{version.name} left service with revision {current.revision}"

@@ -1,19 +1,21 @@
 """From an alarm to an alert, in the caller's transaction."""
 
 import logging
+from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor import alerts, metrics, remedies
+from monitor import alerts, metrics, recovery, remedies
+from monitor.alert_detail import detail, title
 from monitor.deciding import decide_remedy
+from monitor.kinds import kind_of_alarm
 from monitor.records import Alarm, Registry, Watch
 from monitor.settings import Settings
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as alert_store
 from monitor.store import remedies as remedy_store
-from monitor.telling import MONITOR, close_alert, tell
+from monitor.telling import MONITOR, close_alert, settle_inhibition, tell, tell_held_back
 from monitor.wall_clock import Clock
-from monitor.watches import kind_of
 
 log = logging.getLogger("monitor.raising")
 
@@ -27,6 +29,8 @@ async def raise_alarm(
     settings: Settings,
     clock: Clock,
 ) -> None:
+    """Write an alarm, open its alert or add to the one that is open, decide what to do about it,
+    and tell people if that is news."""
     application = registry.applications[alarm.application_id]
     alarm_id = await alarm_store.add_alarm(connection, alarm)
     metrics.ALARMS.labels(application.name, watch.name, watch.tier.value).inc()
@@ -38,7 +42,7 @@ async def raise_alarm(
         alarm.statistic,
         alarm.observation,
     )
-    kind = kind_of(watch)
+    kind = kind_of_alarm(watch, alarm)
     before = await alert_store.find_open_alert(connection, application.id, alarm.subject, kind)
     change = alerts.on_alarm(
         before.state if before else None,  # type: ignore[arg-type]  # the table allows the four states alone
@@ -46,8 +50,17 @@ async def raise_alarm(
         watch.tier,
         guaranteed=alarm.evidence["guaranteed"],
     )
-    told = alerts.detail(watch, alarm, alarm_id, application.name, registry)
-    line = alerts.title(watch, alarm, application.name, registry)
+    told = detail(
+        watch,
+        alarm,
+        alarm_id=alarm_id,
+        kind=kind,
+        application=application.name,
+        registry=registry,
+    )
+    line = title(kind, alarm, application.name, registry)
+    attempt = 1 if before is None or before.recovery is None else before.recovery["attempt"] + 1
+    test = recovery.begin(watch, alarm, attempt)
     if before is None:
         alert = await alert_store.add_alert(
             connection,
@@ -60,13 +73,18 @@ async def raise_alarm(
             detail=told,
             opened_at=alarm.alarmed_at,
         )
-        told["link"] = f"{settings.console_url}/v1/alerts/{alert.id}"
-        alert = await alert_store.change_alert(connection, alert.id, detail=told)
+        told["link"] = link(settings, application.name, alert.id, alarm)
+        alert = await alert_store.change_alert(connection, alert.id, detail=told, recovery=test)
     else:
         told |= {"done": before.detail.get("done", []), "link": before.detail.get("link")}
         shown = {"title": line, "detail": told} if change.delivery else {}
         alert = await alert_store.change_alert(
-            connection, before.id, state=change.state, tier=change.tier.value, **shown
+            connection,
+            before.id,
+            state=change.state,
+            tier=change.tier.value,
+            recovery=test,
+            **shown,
         )
     await alert_store.add_alert_event(
         connection,
@@ -85,14 +103,24 @@ async def raise_alarm(
         settings=settings,
         clock=clock,
     )
+    # The remedy may have let it fire again; whether a worse one explains it is known after that.
+    await settle_inhibition(connection, application, silent={alert.id})
     if change.delivery is not None:
+        alert = await alert_store.lock_alert(connection, alert.id)
         await tell(connection, change.delivery, alert, application)
+
+
+def link(settings: Settings, application: str, alert_id: int, alarm: Alarm) -> str:
+    """Address of the console at the moment of an alarm."""
+    asked = {"application": application, "alert": alert_id, "at": alarm.alarmed_at.isoformat()}
+    return f"{settings.console_url}/?{urlencode(asked)}"
 
 
 async def close_stale(connection: AsyncConnection, registry: Registry, settings: Settings) -> None:
     """Resolve alerts about versions that left service, unless a remedy for them is still being
-    tested."""
-    for alert in await alert_store.read_alerts(connection, is_open=True):
+    tested; then tell what was held back and no longer is."""
+    stand = await alert_store.read_alerts(connection, is_open=True)
+    for alert in stand:
         reason = alerts.left_service(alert, registry)
         if reason is None:
             continue
@@ -110,3 +138,6 @@ async def close_stale(connection: AsyncConnection, registry: Registry, settings:
             continue
         application = registry.applications[alert.application_id]
         await close_alert(connection, alert, application, MONITOR, reason)
+    for number in sorted({a.application_id for a in stand} & registry.applications.keys()):
+        await settle_inhibition(connection, registry.applications[number])
+    await tell_held_back(connection, registry)

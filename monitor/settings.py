@@ -129,6 +129,27 @@ class Settings(BaseSettings):
     smtp_sender: str = "leadsman@localhost"
     """Address from which alerts come."""
 
+    retention_predictions: Annotated[timedelta, Field(ge=timedelta(days=2))] | None = None
+    """Age after which days of predictions and their labels are dropped, once every shard has read
+    them; none keeps them for good."""
+
+    retention_tasks: dict[
+        Literal["binary", "multiclass", "regression"],
+        Annotated[timedelta, Field(ge=timedelta(days=2))] | None,
+    ] = {}
+    """The same for the applications of one task, as JSON: {"regression": "P365D"}."""
+
+    retention_points: Annotated[timedelta, Field(ge=timedelta(days=1))] | None = timedelta(days=30)
+    """Age after which the finest sums of signals are dropped; those of minutes and hours stay."""
+
+    retention_minutes: Annotated[timedelta, Field(ge=timedelta(days=1))] | None = timedelta(
+        days=400
+    )
+    """Age after which sums over minutes are dropped; those over hours stay for good."""
+
+    retention_pause: Positive = timedelta(hours=1)
+    """Pause between two looks at what is too old."""
+
     console_url: str = "http://127.0.0.1:8001"
     """Address under which people reach this monitor; links in alerts begin with it."""
 

@@ -1,14 +1,22 @@
 """Tell people about an alert, in the caller's transaction: its history and the outbox."""
 
+from collections.abc import Iterable
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor import alerts
-from monitor.records import Alert, Application, Json, Remedy
+from monitor.alert_detail import ordered
+from monitor.alert_text import text_of
+from monitor.kinds import inhibitors
+from monitor.records import Alert, Application, Json, Registry, Remedy
 from monitor.store import alerts as alert_store
 from monitor.store import webhooks as webhook_store
 
 MONITOR = "monitor"
 """Actor of what nobody asked for."""
+NEWS = ("alert.pending", "alert.firing", "alert.acknowledged")
+"""Events that a worse alert makes no news of their own. What a remedy did is told all the same:
+it changed the traffic."""
 
 
 async def tell(
@@ -18,44 +26,115 @@ async def tell(
     application: Application,
     extra: Json | None = None,
 ) -> None:
-    """Put an event about an alert into the outbox, unless a silence holds it back."""
-    silences = await alert_store.read_silences(connection, application.id)
-    if alerts.is_silenced(((s.kind, s.until) for s in silences), alert.kind, alert.updated_at):
+    """Put an event about an alert into the outbox, unless something holds it back.
+
+    A silence holds back all but the end of what was told before it began; a worse alert that
+    explains this one holds back that it stands.
+    """
+    if event == "alert.resolved":
+        # Who was told that it stands is told that it ended, and nobody else.
+        if not await webhook_store.was_told(connection, alert.id):
+            return
+    elif await is_silenced(connection, alert):
+        await alert_store.mark_told(connection, alert.id, told=False)
         return
-    body: Json = {
-        "type": event,
-        "timestamp": alert.updated_at.isoformat(),
-        "data": {
-            "alert": alert.id,
-            "application": application.name,
-            "kind": alert.kind,
-            "tier": alert.tier.value,
-            "state": alert.state,
-            "subject": alert.subject,
-            "title": alert.title,
-            **alert.detail,
-            **(extra or {}),
-        },
-    }
+    elif event in NEWS and alert.inhibited_by is not None:
+        return
     await webhook_store.add_deliveries(
         connection,
         event=event,
         application=application.name,
         tier=alert.tier,
-        body=body,
+        body=event_body(event, alert, application.name, extra),
         alert_id=alert.id,
     )
+    if event in NEWS:
+        await alert_store.mark_told(connection, alert.id, told=True)
+
+
+def event_body(event: str, alert: Alert, application: str, extra: Json | None = None) -> Json:
+    """An event as the outbox keeps it; `docs/webhooks.md` describes it."""
+    data: Json = alert_data(alert, application) | (extra or {})
+    data["text"] = text_of(data)
+    return {"type": event, "timestamp": alert.updated_at.isoformat(), "data": data}
+
+
+def alert_data(alert: Alert, application: str) -> Json:
+    """An alert as every channel and the API tell it."""
+    where = alert.detail.get("where", {})
+    version = where.get("version") or where.get("versions") or alert.subject
+    return {
+        "alert": alert.id,
+        "application": application,
+        "version": version,
+        "group": f"{application}/{version}",
+        "kind": alert.kind,
+        "tier": alert.tier.value,
+        "state": alert.state,
+        "subject": alert.subject,
+        "title": alert.title,
+        "opened_at": alert.opened_at.isoformat(),
+        "resolved_at": None if alert.resolved_at is None else alert.resolved_at.isoformat(),
+        "inhibited_by": alert.inhibited_by,
+        "recovery": None if alert.recovery is None else alert.recovery.get("says"),
+        **ordered(alert.detail),
+    }
+
+
+async def is_silenced(connection: AsyncConnection, alert: Alert) -> bool:
+    """Whether a silence holds now for an alert."""
+    silences = await alert_store.read_silences(connection, alert.application_id)
+    return alerts.is_silenced(((s.kind, s.until) for s in silences), alert.kind, alert.updated_at)
+
+
+async def settle_inhibition(
+    connection: AsyncConnection, application: Application, *, silent: Iterable[int] = ()
+) -> None:
+    """Say of each open alert of an application which worse one explains it.
+
+    What is no longer explained, and still stands, is told.
+
+    Parameters
+    ----------
+    silent
+        Alerts that the caller tells of itself.
+    """
+    found = await alert_store.read_alerts(connection, application_id=application.id, is_open=True)
+    chosen = inhibitors(found)
+    for alert in found:
+        worse = chosen[alert.id]
+        # An alert that somebody else changes right now is left to the next turn: waiting for it
+        # while holding others could stop both.
+        if worse == alert.inhibited_by or not await alert_store.lock_free(connection, alert.id):
+            continue
+        changed = await alert_store.change_alert(connection, alert.id, inhibited_by=worse)
+        event = "released" if worse is None else "inhibited"
+        about = alert.inhibited_by if worse is None else worse
+        await alert_store.add_alert_event(connection, alert.id, event, MONITOR, {"alert": about})
+        if worse is None and alert.state != "acknowledged" and alert.id not in silent:
+            reason = f"alert {about}, which explained it, no longer does, and it still stands"
+            await tell(connection, f"alert.{alert.state}", changed, application, {"reason": reason})
+
+
+async def tell_held_back(connection: AsyncConnection, registry: Registry) -> None:
+    """Tell what a silence held back and still stands, now that the silence has ended."""
+    for alert in await alert_store.read_untold(connection):
+        application = registry.applications.get(alert.application_id)
+        if application is not None and not await is_silenced(connection, alert):
+            reason = "the silence has ended, and it still stands"
+            await tell(connection, f"alert.{alert.state}", alert, application, {"reason": reason})
 
 
 async def close_alert(
     connection: AsyncConnection, alert: Alert, application: Application, actor: str, reason: str
 ) -> Alert:
-    """Resolve an alert and tell people."""
+    """Resolve an alert, tell people, and free what it explained."""
     change = alerts.resolve(alert.state, alert.tier)  # type: ignore[arg-type]  # the table allows the four states alone
     alert = await alert_store.change_alert(connection, alert.id, state=change.state)
     await alert_store.add_alert_event(connection, alert.id, change.event, actor, {"reason": reason})
     if change.delivery is not None:
         await tell(connection, change.delivery, alert, application, {"reason": reason})
+    await settle_inhibition(connection, application)
     return alert
 
 
@@ -67,18 +146,10 @@ async def note_remedy(
     reason: str | None,
 ) -> Alert:
     """Write into an alert what was done about it."""
-    done = [
-        *alert.detail.get("done", []),
-        {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason},
-    ]
+    line = {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason}
+    done = [*alert.detail.get("done", []), line]
     changed = await alert_store.change_alert(
         connection, alert.id, detail=alert.detail | {"done": done}
     )
-    await alert_store.add_alert_event(
-        connection,
-        alert.id,
-        "remedied",
-        MONITOR,
-        {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason},
-    )
+    await alert_store.add_alert_event(connection, alert.id, "remedied", MONITOR, line)
     return changed

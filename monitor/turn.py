@@ -12,6 +12,7 @@ from monitor.memory import Memory
 from monitor.moments import from_micros
 from monitor.raising import close_stale, raise_alarm
 from monitor.records import Position, Registry
+from monitor.recovery import test_recovery
 from monitor.settings import Settings
 from monitor.shards import Shard
 from monitor.signals import Extracted, Observations, extract
@@ -86,6 +87,7 @@ async def take_turn(
         await raise_alarm(
             connection, watch, alarm, registry=registry, settings=settings, clock=clock
         )
+    await test_recovery(connection, extracted, registry, settings)
     await verify_remedies(connection, extracted, registry, settings, clock)
     await close_stale(connection, registry, settings)
     await cursors.move_cursor(connection, shard, until)

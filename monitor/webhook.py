@@ -16,14 +16,18 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 
+from monitor.channels import Message
 from monitor.errors import ForbiddenTargetError, InvalidRequestError
 from monitor.store.webhooks import Delivery
 
 PREFIX = "whsec_"
 """What a secret begins with as it travels; the rest is base64."""
-LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(minutes=15)
+WORDS = 500
+"""Characters of a refusal that are kept."""
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses that a gateway turns into IPv4."""
 
 
 def new_secret() -> str:
@@ -47,7 +51,7 @@ def signature(secret: str, identifier: str, timestamp: int, body: bytes) -> str:
 
 
 def pause(attempts: int, first: timedelta, uniform: float) -> timedelta:
-    """How long to wait after so many failed attempts: doubled each time, up to five minutes.
+    """How long to wait after so many failed attempts: doubled each time, up to a limit.
 
     Parameters
     ----------
@@ -60,22 +64,41 @@ def pause(attempts: int, first: timedelta, uniform: float) -> timedelta:
     return spread
 
 
-async def check_target(url: str, *, allow_private: bool) -> None:
-    """Refuse an address that is no http(s) URL or leads into a private network."""
+def is_public(text: str) -> bool:
+    """Whether an address is one of the public internet, also when it is wrapped in IPv6."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return address.is_global and not address.is_multicast
+
+
+async def check_target(url: str, *, allow_private: bool) -> list[str]:
+    """Refuse an address that is no http(s) URL or leads into a private network.
+
+    Returns
+    -------
+    list of str
+        IP addresses that the host has now. Who connects takes one of these: asked again, the name
+        could lead elsewhere.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidRequestError("/url", "an http or https URL", url)
-    if allow_private:
-        return
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             parts.hostname, parts.port or 443, type=socket.SOCK_STREAM
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise InvalidRequestError("/url", f"a host that can be found ({error})", url) from error
-    for *_, address in found:
-        if not ipaddress.ip_address(address[0]).is_global:
-            raise ForbiddenTargetError(parts.hostname, str(address[0]))
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    for address in addresses:
+        if not (allow_private or is_public(address)):
+            raise ForbiddenTargetError(parts.hostname, address)
+    return addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +116,68 @@ class Attempt:
 
 
 async def send(
-    client: httpx.AsyncClient, delivery: Delivery, now: datetime, *, allow_private: bool
+    client: httpx.AsyncClient,
+    delivery: Delivery,
+    message: Message,
+    now: datetime,
+    *,
+    allow_private: bool,
 ) -> Attempt:
     """Try once. A redirect is no success: it would lead past the check of the address."""
-    body = msgspec.json.encode(delivery.body)
-    timestamp = int(now.timestamp())
     started = time.perf_counter()
     status, error = None, None
     try:
-        await check_target(delivery.url, allow_private=allow_private)
-        response = await client.post(
-            delivery.url,
-            content=body,
-            headers={
-                "content-type": "application/json",
-                "webhook-id": str(delivery.id),
-                "webhook-timestamp": str(timestamp),
-                "webhook-signature": signature(delivery.secret, str(delivery.id), timestamp, body),
-            },
-        )
+        addresses = await check_target(delivery.url, allow_private=allow_private)
+        response = await _post(client, addresses, delivery, message, int(now.timestamp()))
         status = response.status_code
-    except (httpx.HTTPError, InvalidRequestError, ForbiddenTargetError) as problem:
+        if not 200 <= status < 300:
+            error = response.text[:WORDS] or None
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        InvalidRequestError,
+        ForbiddenTargetError,
+    ) as problem:
         error = f"{type(problem).__name__}: {problem}"
     return Attempt(status, error, (time.perf_counter() - started) * 1000)
+
+
+async def _post(
+    client: httpx.AsyncClient,
+    addresses: list[str],
+    delivery: Delivery,
+    message: Message,
+    timestamp: int,
+) -> httpx.Response:
+    url = httpx.URL(delivery.url)
+    if message.path and not url.path.endswith(message.path):
+        url = url.copy_with(path=url.path.rstrip("/") + message.path)
+    signed = signature(delivery.secret, str(delivery.id), timestamp, message.body)
+    headers = {
+        "host": url.netloc.decode(),
+        "content-type": message.content_type,
+        "webhook-id": str(delivery.id),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signed,
+        # A connection that is kept is one to an address; the name may have moved by then.
+        "connection": "close",
+        **message.headers,
+    }
+    for address in addresses:
+        try:
+            # The certificate is checked against the name, the connection goes to the address that
+            # was checked.
+            return await client.post(
+                url.copy_with(host=address),
+                content=message.body,
+                headers=headers,
+                extensions={"sni_hostname": url.host},
+                follow_redirects=False,
+            )
+        except httpx.ConnectError:
+            if address == addresses[-1]:
+                raise
+    raise httpx.ConnectError(f"{url.host} has no address")
 
 
 def jitter() -> float:

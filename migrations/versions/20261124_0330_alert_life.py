@@ -37,6 +37,7 @@ def upgrade() -> None:
             "waiting_since", Moment, nullable=False, server_default=sa.func.clock_timestamp()
         ),
     )
+    op.create_index("ix_deliveries_alert_id", "deliveries", ["alert_id"])
     op.create_index(
         "ix_deliveries_waiting",
         "deliveries",
@@ -48,6 +49,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take it back. Webhooks of a form that the monitor before does not know are removed."""
     op.drop_index("ix_deliveries_waiting", "deliveries")
+    op.drop_index("ix_deliveries_alert_id", "deliveries")
     op.drop_column("deliveries", "waiting_since")
     op.execute("DELETE FROM webhooks WHERE format <> 'generic' OR envelope <> 'none'")
     for name in ("envelope", "format"):

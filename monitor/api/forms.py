@@ -6,9 +6,12 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from monitor.alert_detail import ordered
+from monitor.alert_text import text_of
 from monitor.records import Alert, Registry, Remedy, Watch
 from monitor.rules import Kind, Rule, Step, steps_of
 from monitor.settings import Mode, Tier
+from monitor.telling import alert_data
 from monitor.watches import WatchSettings
 
 
@@ -90,6 +93,10 @@ class AlertEventAnswer(BaseModel):
     detail: dict[str, Any]
 
 
+SHOWN_OF_A_TEST = ("says", "null", "alpha", "rows", "steps", "statistic", "threshold")
+"""Parts of a test of recovery that mean something to people."""
+
+
 class AlertAnswer(BaseModel):
     """An alert; `detail` tells what, since when, how sure, how bad, where, what was done, link."""
 
@@ -104,14 +111,27 @@ class AlertAnswer(BaseModel):
     opened_at: datetime
     updated_at: datetime
     resolved_at: datetime | None
+    group: str
+    """Application and version: alerts of one group are likely one story."""
+    inhibited_by: int | None
+    """The worse alert that explains this one; nobody is told of it meanwhile."""
+    told_at: datetime | None
+    """When people were last told that it stands; none while that is held back."""
+    recovery: dict[str, Any] | None
+    """The test that will resolve it, and where it stands."""
     detail: dict[str, Any]
+    text: str
+    """The same in sentences."""
 
     @classmethod
     def of(cls, alert: Alert, registry: Registry) -> "AlertAnswer":
         """From the record."""
+        name = registry.applications[alert.application_id].name
+        told = alert_data(alert, name)
+        test = alert.recovery
         return cls(
             id=alert.id,
-            application=registry.applications[alert.application_id].name,
+            application=name,
             title=alert.title,
             state=alert.state,
             tier=alert.tier,
@@ -121,7 +141,12 @@ class AlertAnswer(BaseModel):
             opened_at=alert.opened_at,
             updated_at=alert.updated_at,
             resolved_at=alert.resolved_at,
-            detail=alert.detail,
+            group=told["group"],
+            inhibited_by=alert.inhibited_by,
+            told_at=alert.told_at,
+            recovery=None if test is None else {k: test.get(k) for k in SHOWN_OF_A_TEST},
+            detail=ordered(alert.detail),
+            text=text_of(told),
         )
 
 
@@ -218,6 +243,11 @@ class WebhookRequest(Form):
     """Where alerts are to be sent."""
 
     url: Annotated[str, Field(max_length=2000)]
+    """http(s), or for e-mail mailto: and one address."""
+    format: Literal["generic", "alertmanager", "slack", "email"] | None = None
+    """What deliveries look like; email for mailto:, else generic, when absent."""
+    envelope: Literal["none", "cloudevents"] = "none"
+    """cloudevents: the generic body in a structured envelope of CloudEvents 1.0."""
     applications: list[str] | None = None
     tiers: Annotated[list[Tier], Field(min_length=1)] = [Tier.ROLLBACK, Tier.PAGE]
     secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$")] | None = None
@@ -229,9 +259,15 @@ class WebhookAnswer(BaseModel):
 
     id: int
     url: str
+    format: str
+    envelope: str
     applications: list[str] | None
     tiers: list[Tier]
     created_at: datetime
+    waiting: int = 0
+    """Deliveries that are still tried."""
+    dead: int = 0
+    """Deliveries that were given up; `deliveries?state=dead` lists them."""
 
 
 class WebhookMade(WebhookAnswer):

@@ -56,7 +56,9 @@ class DeliveryRow(MonitorTable):
     """Stable over all attempts: the receiver's key against repetition."""
     sequence: Mapped[int] = mapped_column(Big, Identity(), unique=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
-    alert_id: Mapped[int | None] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"))
+    alert_id: Mapped[int | None] = mapped_column(
+        ForeignKey("alerts.id", ondelete="CASCADE"), index=True
+    )
     event: Mapped[str]
     """alert.firing, alert.acknowledged, alert.resolved, remedy.acted, remedy.proposed,
     webhook.test."""

@@ -50,6 +50,43 @@ async def read_alerts(
     return [_alert(row) for row in await connection.execute(query)]
 
 
+async def read_untold(connection: AsyncConnection) -> list[Alert]:
+    """Alerts that stand, that no worse one explains, and that nobody was told of."""
+    query = (
+        select(*AlertRow.__table__.c)
+        .where(
+            AlertRow.state.in_(("pending", "firing")),
+            AlertRow.inhibited_by.is_(None),
+            AlertRow.told_at.is_(None),
+        )
+        .order_by(AlertRow.id)
+        .with_for_update(skip_locked=True)
+    )
+    return [_alert(row) for row in await connection.execute(query)]
+
+
+async def lock_free(connection: AsyncConnection, alert_id: int) -> bool:
+    """Lock an alert unless another transaction holds it; whether it is ours."""
+    found = await connection.execute(
+        select(AlertRow.id).where(AlertRow.id == alert_id).with_for_update(skip_locked=True)
+    )
+    return found.one_or_none() is not None
+
+
+async def mark_told(connection: AsyncConnection, alert_id: int, *, told: bool) -> None:
+    """Note that people were told that an alert stands, or that they are still to be told."""
+    await connection.execute(
+        update(AlertRow).where(AlertRow.id == alert_id).values(told_at=func.now() if told else None)
+    )
+
+
+async def save_recovery(connection: AsyncConnection, alert_id: int, recovery: Json) -> None:
+    """Keep where the test of an alert's recovery stands; that is no change to be told."""
+    await connection.execute(
+        update(AlertRow).where(AlertRow.id == alert_id).values(recovery=recovery)
+    )
+
+
 async def lock_alert(connection: AsyncConnection, alert_id: int) -> Alert:
     """One alert, kept from others until the transaction ends."""
     row = (

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -24,6 +24,11 @@ class Delivery:
     secret: str
     body: Json
     attempts: int
+    event: str = ""
+    format: str = "generic"
+    envelope: str = "none"
+    waiting_since: datetime | None = None
+    """Since when it is tried."""
 
 
 async def add_deliveries(
@@ -69,8 +74,8 @@ async def lease_delivery(
 ) -> Delivery | None:
     """Take the next delivery that is due, so that no other process takes it too.
 
-    Deliveries of one webhook go out in order: a later one waits until the one before was delivered
-    or given up.
+    Deliveries about one alert go out to a webhook in order: a later one waits until the one before
+    was delivered or given up.
     """
     earlier = aliased(DeliveryRow)
     row = (
@@ -79,8 +84,12 @@ async def lease_delivery(
                 DeliveryRow.id,
                 DeliveryRow.body,
                 DeliveryRow.attempts,
+                DeliveryRow.event,
+                DeliveryRow.waiting_since,
                 WebhookRow.url,
                 WebhookRow.secret,
+                WebhookRow.format,
+                WebhookRow.envelope,
             )
             .join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
             .where(
@@ -89,6 +98,8 @@ async def lease_delivery(
                 ~select(earlier.id)
                 .where(
                     earlier.webhook_id == DeliveryRow.webhook_id,
+                    # A test of the webhook is about no alert and waits for nothing.
+                    earlier.alert_id == DeliveryRow.alert_id,
                     earlier.state == "waiting",
                     earlier.sequence < DeliveryRow.sequence,
                 )
@@ -106,7 +117,25 @@ async def lease_delivery(
         .where(DeliveryRow.id == row.id)
         .values(attempts=row.attempts + 1, next_attempt_at=lease_until)
     )
-    return Delivery(row.id, row.url, row.secret, row.body, row.attempts + 1)
+    return Delivery(
+        row.id,
+        row.url,
+        row.secret,
+        row.body,
+        row.attempts + 1,
+        row.event,
+        row.format,
+        row.envelope,
+        row.waiting_since,
+    )
+
+
+async def was_told(connection: AsyncConnection, alert_id: int) -> bool:
+    """Whether anybody was ever told of an alert."""
+    found = await connection.execute(
+        select(DeliveryRow.id).where(DeliveryRow.alert_id == alert_id).limit(1)
+    )
+    return found.one_or_none() is not None
 
 
 async def save_attempt(
@@ -186,14 +215,27 @@ async def delete_webhook(connection: AsyncConnection, webhook_id: int) -> None:
     )
 
 
+async def count_deliveries(connection: AsyncConnection) -> dict[tuple[int, str], int]:
+    """How many deliveries of each webhook are in each state."""
+    found = await connection.execute(
+        select(DeliveryRow.webhook_id, DeliveryRow.state, func.count()).group_by(
+            DeliveryRow.webhook_id, DeliveryRow.state
+        )
+    )
+    return {(webhook, state): number for webhook, state, number in found}
+
+
 async def read_deliveries(
-    connection: AsyncConnection, webhook_id: int, *, limit: int = 200
+    connection: AsyncConnection, webhook_id: int, *, state: str | None = None, limit: int = 200
 ) -> tuple[list[Row[Any]], list[Row[Any]]]:
     """A webhook's deliveries, newest first, and their attempts."""
     deliveries = list(
         await connection.execute(
             select(*DeliveryRow.__table__.c)
-            .where(DeliveryRow.webhook_id == webhook_id)
+            .where(
+                DeliveryRow.webhook_id == webhook_id,
+                true() if state is None else DeliveryRow.state == state,
+            )
             .order_by(DeliveryRow.sequence.desc())
             .limit(limit)
         )
@@ -213,7 +255,7 @@ async def redeliver(connection: AsyncConnection, webhook_id: int, delivery_id: U
     again = await connection.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id, DeliveryRow.webhook_id == webhook_id)
-        .values(state="waiting", next_attempt_at=func.now())
+        .values(state="waiting", next_attempt_at=func.now(), waiting_since=func.now())
         .returning(DeliveryRow.id)
     )
     if again.one_or_none() is None:

@@ -172,18 +172,16 @@ def test_deliveries_are_signed_retried_and_in_order(database: str) -> None:
         asyncio.run(check(server.url))
     sent = asyncio.run(rows_of(database, "SELECT * FROM deliveries ORDER BY sequence"))
     assert {d["state"] for d in sent} == {"delivered"}
-    assert [c.headers["webhook-id"] for c in server.calls] == [
-        *[str(sent[0]["id"])] * 2,
-        *[str(d["id"]) for d in sent],
-    ]
+    # In order for each alert: the first come of each delivery, by alert, is the order of the outbox.
+    came = list(dict.fromkeys(c.headers["webhook-id"] for c in server.calls))
+    for alert in {d["alert_id"] for d in sent}:
+        mine = [str(d["id"]) for d in sent if d["alert_id"] == alert]
+        assert [one for one in came if one in mine] == mine
     attempts = asyncio.run(
-        rows_of(
-            database,
-            "SELECT attempt, status FROM delivery_attempts WHERE delivery_id = $1 ORDER BY 1",
-            sent[0]["id"],
-        )
+        rows_of(database, "SELECT status FROM delivery_attempts ORDER BY delivery_id, attempt")
     )
-    assert [a["status"] for a in attempts] == [500, 503, 200]
+    assert sorted(a["status"] for a in attempts if a["status"] != 200) == [500, 503]
+    assert len(attempts) == len(server.calls) == len(sent) + 2
     for call in server.calls:
         signed = f"{call.headers['webhook-id']}.{call.headers['webhook-timestamp']}.".encode()
         key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -195,7 +193,7 @@ def test_deliveries_are_signed_retried_and_in_order(database: str) -> None:
 
 def test_a_private_target_is_refused_unless_it_is_allowed(database: str) -> None:
     async def check(receiver: str) -> None:
-        settings = settings_for(database, webhook_attempts=1)
+        settings = settings_for(database, webhook_patience=timedelta(milliseconds=1))
         await add_webhook(database, receiver, new_secret())
         connection = await asyncpg.connect(database)
         await connection.execute(

@@ -1,0 +1,164 @@
+"""An alert in sentences that a person reads at night, in the order in which they are needed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from monitor.records import Json
+
+REMEDIES = {
+    "roll_back": "roll back to the version before",
+    "swap": "swap to another version",
+    "change_share": "change the challenger's share",
+    "promote": "promote the challenger",
+    "stop_canary": "stop the canary",
+    "retrain": "ask for a retraining",
+    "challenge": "put a retrained version into the shadow",
+    "notify": "tell people",
+}
+"""What a remedy does, in words."""
+
+STATES = {
+    "observed": "The monitor would {what}; its mode is observe, so it did nothing.",
+    "proposed": "Remedy {id} is proposed: {what}. `leadsman remedies approve {id}` does it, "
+    "`leadsman remedies reject {id}` drops it.",
+    "decided": "Remedy {id} is decided: {what}. It is being carried out.",
+    "approved": "Remedy {id} was approved: {what}. It is being carried out.",
+    "acted": "Remedy {id} was carried out: {what}.",
+    "held": "Remedy {id} ({what}) is held back: {reason}.",
+    "failed": "Remedy {id} ({what}) failed: {reason}.",
+    "rejected": "Remedy {id} ({what}) was rejected: {reason}.",
+    "recovered": "Remedy {id} ({what}) helped: {reason}.",
+    "not_recovered": "Remedy {id} ({what}) did not help: {reason}.",
+    "superseded": "Remedy {id} ({what}) was overtaken: {reason}.",
+    "in_force": "The route of remedy {id} is in force everywhere.",
+    "not_in_force": "The route of remedy {id} is not in force everywhere: {reason}.",
+    "declined": "The monitor does not {what} by itself: {reason}.",
+}
+
+
+def text_of(event: Json) -> str:
+    """Tell an event's data, as `telling` makes them, in plain sentences."""
+    return "\n".join(_lines(event)) + "\n"
+
+
+def _lines(data: Json) -> Iterator[str]:
+    heading = data["state"].upper() if data["state"] != "firing" else data["tier"].upper()
+    yield f"{heading}: {data['what']}."
+    if data.get("reason"):
+        yield f"Why now: {_stop(data['reason'])}"
+    if data.get("escalated"):
+        yield f"Why again: {_stop(data['escalated'])}"
+    yield f"Since when: {_since(data['since'])}"
+    yield f"How sure: {_sure(data['how_sure'])}"
+    yield f"How bad: {_bad(data['how_bad'])}"
+    yield f"Where: {_where(data['where'])}"
+    yield f"What was done: {_done(data['done'])}"
+    if data.get("inhibited_by"):
+        yield (
+            f"Alert {data['inhibited_by']} is worse and explains this one: nobody is told of it "
+            "until that one resolves."
+        )
+    if data.get("recovery"):
+        yield f"How it ends: {_stop(data['recovery'])}"
+    yield f"Look: {data['link']}"
+    yield f"Runbook: {data['runbook']}"
+
+
+def moment(text: str | None) -> str:
+    """A moment as people write it: to the second, in UTC."""
+    if text is None:
+        return "an unknown time"
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _since(since: Json) -> str:
+    onset, alarmed = since.get("onset"), moment(since["alarmed_at"])
+    if not onset:
+        return f"the alarm came at {alarmed}; when it began is not known."
+    ago = onset.get("observations_ago")
+    rows = "" if ago is None else f", {_count(ago)} before the alarm"
+    least = "or earlier " if onset.get("is_oldest_kept") else ""
+    return f"about {moment(onset['at'])} {least}(an estimate{rows} at {alarmed})."
+
+
+def _sure(sure: Json) -> str:
+    statistic = f"the test's statistic is {number(sure['statistic'])}, it alarms at "
+    statistic += f"{number(sure['threshold'])}."
+    unit = sure.get("unit")
+    step = f" One step of the test is one {unit}." if unit and unit != "row" else ""
+    return f"{statistic} {_stop(sure['promise'])}{step}"
+
+
+def _bad(bad: Json) -> str:
+    measure, share = bad["measure"], bad["figure"] == "share"
+    before, after = _mean(bad["before"], share=share), _mean(bad["after"], share=share)
+    change = f" ({bad['change']})" if bad.get("change") else ""
+    if before is None and after is None:
+        return f"{measure}{change}: no rows to tell it from."
+    if before is None:
+        return f"{measure}{change} is {after} since then; there is nothing before to compare with."
+    return f"{measure}{change} was {before} before; since then it is {after}."
+
+
+def _mean(interval: Json, *, share: bool) -> str | None:
+    mean = interval.get("mean")
+    if mean is None:
+        return None
+    rows = _count(interval.get("rows", 0))
+    low, high = interval.get("low"), interval.get("high")
+    if low is None or high is None:
+        return f"{number(mean, share=share)} ({rows}: too few for an interval)"
+    level = interval.get("level", 0.95)
+    return (
+        f"{number(mean, share=share)} ({100 * level:.0f} % interval {number(low, share=share)} to "
+        f"{number(high, share=share)}, {rows})"
+    )
+
+
+def _where(where: Json) -> str:
+    place = f"{where['application']}, {where['versions']}"
+    traffic = "" if where.get("segment") else ", all of its traffic"
+    told = [f"{n}. {_moved(one)}" for n, one in enumerate(where.get("moved") or (), 1)]
+    most = f" What moved most: {'; '.join(told)}." if told else ""
+    return f"{place}{traffic} (watch {where['watch']}).{most}"
+
+
+def _moved(one: Json) -> str:
+    name = one.get("name") or one.get("segment") or one.get("signal") or "?"
+    told = str(name)
+    before, after = one.get("before"), one.get("after")
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        told += f" from {number(before)} to {number(after)}"
+    if one.get("change"):
+        told += f" ({one['change']})"
+    return told
+
+
+def _done(done: list[Json]) -> str:
+    if not done:
+        return "nothing; this watch only tells people."
+    return " ".join(_remedy(one) for one in done)
+
+
+def _remedy(one: Json) -> str:
+    kind = one["kind"]
+    what, reason = REMEDIES.get(kind, kind), (one.get("reason") or "no reason given")
+    form = STATES.get(one["state"], "Remedy {id} ({what}) is {state}: {reason}.")
+    return form.format(
+        id=one.get("remedy"), what=what, reason=reason.rstrip("."), state=one["state"]
+    )
+
+
+def number(value: float, *, share: bool = False) -> str:
+    """A figure in three digits; a share in per cent."""
+    if share:
+        return f"{100 * value:.3g} %"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.2e}"
+
+
+def _count(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
+
+
+def _stop(sentence: str) -> str:
+    return sentence if sentence.endswith(".") else f"{sentence}."
