@@ -15,6 +15,7 @@ from monitor.actor import act_on_due
 from monitor.errors import LeaseLostError
 from monitor.memory import Memory
 from monitor.outbox import send_due
+from monitor.retention import Retention
 from monitor.serving_client import ServingClient
 from monitor.settings import Settings
 from monitor.settling import settle
@@ -85,6 +86,7 @@ async def run(
             group.create_task(_read(engine, settings, pulse, tenure))
             group.create_task(_act(engine, client, settings, pulse, clock))
             group.create_task(_deliver(engine, deliverer, settings, clock))
+            group.create_task(_retain(engine, settings, clock))
     finally:
         await client.close()
         await deliverer.aclose()
@@ -168,6 +170,16 @@ async def _deliver(
         except DATABASE_AWAY as error:
             log.warning("delivering_failed error=%s", error)
         await asyncio.sleep(HANDS_PAUSE_S)
+
+
+async def _retain(engine: AsyncEngine, settings: Settings, clock: Clock) -> None:
+    retention = Retention(settings, clock)
+    while True:
+        try:
+            await retention.drop(engine)
+        except DATABASE_AWAY as error:
+            log.warning("retention_failed error=%s", error)
+        await asyncio.sleep(settings.retention_pause.total_seconds())
 
 
 async def _listen(settings: Settings, pulse: Pulse) -> None:

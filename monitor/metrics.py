@@ -21,3 +21,6 @@ AUTOMATION = Gauge(
     "1 where alarms may change an application's route by themselves.",
     ["application"],
 )
+DROPPED_DAYS = Counter(
+    "leadsman_retention_dropped_days", "Days of predictions or labels dropped because of their age."
+)

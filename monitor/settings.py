@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+LongEnough = Annotated[timedelta, Field(ge=timedelta(days=2))]
 BudgetAYear = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -129,17 +130,14 @@ class Settings(BaseSettings):
     smtp_sender: str = "leadsman@localhost"
     """Address from which alerts come."""
 
-    retention_predictions: Annotated[timedelta, Field(ge=timedelta(days=2))] | None = None
+    retention_predictions: LongEnough | None = None
     """Age after which days of predictions and their labels are dropped, once every shard has read
     them; none keeps them for good."""
 
-    retention_tasks: dict[
-        Literal["binary", "multiclass", "regression"],
-        Annotated[timedelta, Field(ge=timedelta(days=2))] | None,
-    ] = {}
+    retention_tasks: dict[Literal["binary", "multiclass", "regression"], LongEnough | None] = {}
     """The same for the applications of one task, as JSON: {"regression": "P365D"}."""
 
-    retention_points: Annotated[timedelta, Field(ge=timedelta(days=1))] | None = timedelta(days=30)
+    retention_points: LongEnough | None = timedelta(days=30)
     """Age after which the finest sums of signals are dropped; those of minutes and hours stay."""
 
     retention_minutes: Annotated[timedelta, Field(ge=timedelta(days=1))] | None = timedelta(
