@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.columns import Bools, Ints
 from monitor.detector_state import Subject
-from monitor.records import Feature, Position, Registry, Watch
+from monitor.records import Feature, Position, Registry, Watch, WatchState
 from monitor.signals.inputs import (
     Columns,
     Matrix,
@@ -134,6 +134,8 @@ class Kept:
 
     watches: list[Watch]
     subjects: dict[int, dict[str, Subject]]
+    pauses: dict[int, WatchState] = field(default_factory=dict)
+    """By watch: the pauses between requests."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from monitor.evidence import Sums
 from monitor.feed import join
 from monitor.memory import Memory
 from monitor.moments import from_micros
+from monitor.quiet import find_quiet
 from monitor.raising import close_stale, raise_alarm
 from monitor.records import Position, Registry
 from monitor.recovery import test_recovery
@@ -67,6 +68,10 @@ async def take_turn(
     whole = await _registry(connection, settings, shard, memory)
     registry = shard.restrict(whole)
     if not shipments:
+        for watch, alarm in await find_quiet(connection, registry, clock()):
+            await raise_alarm(
+                connection, watch, alarm, registry=registry, settings=settings, clock=clock
+            )
         await close_stale(connection, registry, settings)
         return None
     until = shipments[-1].position

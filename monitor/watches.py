@@ -111,7 +111,7 @@ DEFAULT_WATCHES = (
     WatchForm("service", SERVICE, "bounded-mean", Tier.PAGE, "notify", {}),
     WatchForm("traffic", TRAFFIC, "quiet", Tier.INFO, "notify", {}),
     WatchForm("label_delay", DELAY, "ranks", Tier.INFO, "notify", {"block": "recommended"}),
-    WatchForm("label_coverage", COVERAGE, "bounded-mean", Tier.INFO, "notify", {}),
+    WatchForm("label_coverage", COVERAGE, "bounded-mean", Tier.INFO, "notify", {"learn": 60}),
 )
 """What every application is watched by without a word."""
 

@@ -2,19 +2,22 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor import budget
+from monitor.coverage import judge
 from monitor.detector_state import Subject, from_row, to_rows
 from monitor.evaluation import References, run_watch
 from monitor.feed import Stretch
 from monitor.memory import Kept, Known, Memory, version_of, versions_in
-from monitor.records import Alarm, Registry, Watch
+from monitor.moved import moved
+from monitor.quiet import note_requests
+from monitor.records import Alarm, Registry, Watch, WatchState
 from monitor.settings import Settings
-from monitor.signals.base import Extracted, Observations, observed
+from monitor.signals.base import COVERAGE, Extracted, Observations, observed
 from monitor.signals.segments import OTHER, Segments, divide, units_of
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
@@ -65,8 +68,12 @@ async def feed_watches(
         watches = [w for w in all_watches if w.application_id == number]
         kept = memory.take(number, watches) or await _read(connection, watches)
         yearly = budget.budgets(watches, settings)
+        raised: list[tuple[Watch, Alarm]] = []
         for watch in watches:
-            seen = observed(extracted, number, watch.signal) if watch.enabled else None
+            if watch.detector == "quiet" and watch.enabled:
+                states += _quiet(watch, kept, extracted)
+                continue
+            seen = await _seen(connection, watch, stretch, extracted, settings)
             if seen is None:
                 continue
             subjects = kept.subjects.setdefault(watch.id, {})
@@ -89,11 +96,15 @@ async def feed_watches(
             )
             for alarm in tested.alarms:
                 # An alarm of a family's member is about that member.
-                found.append((replace(watch, signal=alarm.evidence["signal"]), alarm))
+                about = replace(watch, signal=alarm.evidence["signal"])
+                raised.append((about, alarm))
             if tested.clock is not None and tested.clock != watch.clock:
                 clocks[watch.id] = tested.clock
             names = {subject.subject for subject in tested.touched}
             states += to_rows(s for s in subjects.values() if s.subject in names)
+        for _, alarm in raised:
+            alarm.evidence["moved"] = moved(kept.subjects.values(), alarm.subject)
+        found += raised
         memory.keep(number, _moved(kept, clocks), clocks)
     await watch_store.save_states(connection, states)
     await watch_store.move_clocks(connection, clocks)
@@ -110,15 +121,51 @@ def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
     return kept
 
 
+async def _seen(
+    connection: AsyncConnection,
+    watch: Watch,
+    stretch: Stretch,
+    extracted: Extracted,
+    settings: Settings,
+) -> Observations | None:
+    if not watch.enabled:
+        return None
+    if watch.signal == COVERAGE:
+        return await judge(connection, watch, stretch, extracted, settings)
+    return observed(extracted, watch.application_id, watch.signal)
+
+
+def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
+    """An application's pauses: one state, under the version that answered last."""
+    before = kept.pauses.get(watch.id)
+    state = note_requests(watch, before, extracted)
+    if state is None:
+        return []
+    kept.pauses[watch.id] = state
+    if before is not None and before.subject != state.subject:
+        # The version before speaks of no silence any more.
+        return [replace(before, parameters=before.parameters | {"told": True}), state]
+    return [state]
+
+
 async def _read(connection: AsyncConnection, watches: list[Watch]) -> Kept:
     by_id = {watch.id: watch for watch in watches}
     subjects: dict[int, dict[str, Subject]] = {watch.id: {} for watch in watches}
+    pauses: dict[int, WatchState] = {}
     for state in await watch_store.read_states(connection, list(by_id)):
         watch = by_id[state.watch_id]
-        if watch.detector != "quiet":
-            for subject in from_row(watch, state):
-                subjects[watch.id][subject.key] = subject
-    return Kept(watches, subjects)
+        if watch.detector == "quiet":
+            last = pauses.get(watch.id, state)
+            newer = (state.last_observed_at or NEVER) >= (last.last_observed_at or NEVER)
+            pauses[watch.id] = state if newer else last
+            continue
+        for subject in from_row(watch, state):
+            subjects[watch.id][subject.key] = subject
+    return Kept(watches, subjects, pauses)
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Before every moment."""
 
 
 def references_of(segments: Segments | None, known: Mapping[int, Known]) -> References:

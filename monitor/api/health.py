@@ -11,6 +11,7 @@ from monitor import budget, metrics
 from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
+from monitor.detector_state import from_row
 from monitor.store import alarms, alerts, watches
 from monitor.store.registry import read_registry
 
@@ -35,6 +36,20 @@ class WatchHealth(BaseModel):
     alarms: int
     mean: dict[str, Any]
     parameters: dict[str, Any]
+    signals: dict[str, "SignalHealth"]
+    """Of a watch of many signals: each one by name."""
+
+
+class SignalHealth(BaseModel):
+    """What a watch of many signals says of one of them."""
+
+    status: str
+    status_reason: str | None
+    statistic: float
+    observations: int
+    alarms: int
+    mean: float | None
+    unit: str | None
 
 
 class Health(BaseModel):
@@ -45,6 +60,8 @@ class Health(BaseModel):
     """ok, learning, pending, acknowledged or firing: the gravest that holds."""
     revision: int | None
     policy: dict[str, Any] | None
+    behind: int
+    """Shipments that wait to be read: what is told here does not know of them."""
     watches: list[WatchHealth]
     alerts: list[AlertAnswer]
 
@@ -67,7 +84,7 @@ async def application_health(
         watch = by_id[row.watch_id]
         parts = [
             registry.versions[int(p)].name
-            for p in row.subject.split(",")
+            for p in row.subject.partition("|")[0].split(",")
             if int(p) in registry.versions
         ]
         in_service = current is not None and all(name in current.versions for name in parts)
@@ -88,17 +105,20 @@ async def application_health(
                 alarms=row.alarms,
                 mean=row.summary.get("mean", {}),
                 parameters=row.parameters,
+                signals=row.summary.get("members", {}),
             )
         )
     opened = await alerts.read_alerts(connection, application_id=found.id, is_open=True)
     states = {alert.state for alert in opened}
     gravest = next((s for s in ("firing", "acknowledged", "pending") if s in states), None)
-    learning = any(line.status == "learning" for line in lines) or not lines
+    # What informs may learn for days; an application is learning while its errors are not watched.
+    learning = not any(line.status == "armed" for line in lines if line.tier != "info")
     return Health(
         application=found.name,
         state=gravest or ("learning" if learning else "ok"),
         revision=current.revision if current else None,
         policy=current.policy if current else None,
+        behind=(await connection.execute(_LAG)).scalar_one(),
         watches=lines,
         alerts=[AlertAnswer.of(a, registry) for a in opened],
     )
@@ -138,10 +158,9 @@ async def signal_series(
     end: Annotated[AwareDatetime | None, Query(alias="to")] = None,
 ) -> list[Series]:
     """Means with 95 % intervals over stretches of time in [from, to), one series a subject."""
-    from monitor.evidence import Trace
-
     found, registry = await named(connection, application)
     series: dict[str, Series] = {}
+    shown = f1_of if signal.startswith("metric.f1") else plainly
     for point in await alarms.read_points(connection, found.id, signal, start, end):
         line = series.setdefault(
             point.subject,
@@ -155,16 +174,34 @@ async def signal_series(
         told = point.sums.interval()
         line.points.append(
             SeriesPoint(
-                at=point.at, n=point.sums.n, mean=told["mean"], low=told["low"], high=told["high"]
+                at=point.at,
+                n=point.sums.n,
+                mean=shown(told["mean"]) or 0.0,
+                low=shown(told["low"]),
+                high=shown(told["high"]),
             )
         )
-    mine = {w.id: w for w in await watches.read_watches(connection, found.id) if w.signal == signal}
+    family = signal.partition(".")[0] + ".*"
+    mine = {
+        w.id: w
+        for w in await watches.read_watches(connection, found.id)
+        if w.signal in (signal, family) and w.detector != "quiet"
+    }
     for row in await watches.read_states(connection, list(mine)):
-        if row.subject in series:
-            scale = float(row.parameters.get("clip") or 1.0)
-            trace = Trace.from_json(row.summary.get("trace", {}))
-            series[row.subject].trace[mine[row.watch_id].name] = trace.plot(scale)
+        for one in from_row(mine[row.watch_id], row):
+            if one.signal == signal and one.subject in series:
+                series[one.subject].trace[one.watch.name] = one.trace.plot(one.scale)
     return list(series.values())
+
+
+def plainly(mean: float | None) -> float | None:
+    """A mean as it is."""
+    return mean
+
+
+def f1_of(mean: float | None) -> float | None:
+    """F1 from the share of true positives among what is or was called positive."""
+    return None if mean is None else 2 * mean / (1 + mean)
 
 
 class Liveness(BaseModel):
@@ -209,15 +246,16 @@ async def readyz(state: StateOf, response: Response) -> Readiness:
 
 _LAG = text("""
     SELECT count(*) FROM shipments
-     WHERE (xact_id, id) > (SELECT CAST(CAST(xact_id AS text) AS xid8), shipment_id FROM
-     monitor_cursors WHERE shard = :shard)
+     WHERE (xact_id, id) > (
+           SELECT CAST(CAST(xact_id AS text) AS xid8), shipment_id FROM monitor_cursors
+            ORDER BY xact_id, shipment_id LIMIT 1)
 """)
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def show_metrics(state: StateOf, connection: Transaction) -> Response:
     """All metrics in Prometheus' text format."""
-    metrics.LAG.set((await connection.execute(_LAG, {"shard": state.settings.shard})).scalar_one())
+    metrics.LAG.set((await connection.execute(_LAG)).scalar_one())
     registry = await read_registry(connection)
     by_id = {w.id: w for w in await watches.read_watches(connection)}
     metrics.STATISTIC.clear()

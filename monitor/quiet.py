@@ -1,0 +1,151 @@
+"""Has the traffic gone quiet? Nothing arrives that could be tested, so the clock is looked at.
+
+The rule: an application is quiet when nobody has asked it for five times as long as the longest
+pause between two requests so far, at least a minute, by the monitor's own clock, and the whole
+record has been read. It makes no promise: it informs. A silence of more than a day is history.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.columns import id_at
+from monitor.moments import from_micros, to_micros
+from monitor.records import Alarm, Json, Registry, Watch, WatchState
+from monitor.signals.base import SERVICE, Extracted
+from monitor.store import watches as store
+from monitor.watches import WatchSettings
+
+TIMES = 5
+"""Longest pauses that make a silence."""
+SHORTEST = timedelta(minutes=1)
+"""No shorter pause is a silence."""
+OLDEST = timedelta(days=1)
+"""What has been silent for longer when the monitor looks is no news."""
+REQUESTS = 100
+"""Requests from which the longest pause is learned."""
+
+_QUIET = text("""
+    SELECT s.watch_id, s.subject
+      FROM watch_states s JOIN watches w ON w.id = s.watch_id
+     WHERE w.detector = 'quiet' AND w.enabled AND s.status = 'armed'
+       AND s.last_observed_at > CAST(:now AS timestamptz) - CAST(:oldest AS interval)
+       AND NOT CAST(s.parameters ->> 'told' AS boolean)
+       AND s.last_observed_at
+             + CAST(s.parameters ->> 'quiet_after' AS float8) * interval '1 second'
+           < CAST(:now AS timestamptz)
+""")
+
+
+def note_requests(
+    watch: Watch, state: WatchState | None, extracted: Extracted
+) -> WatchState | None:
+    """Take a turn's requests into account; none where there were none."""
+    seen = extracted.get((watch.application_id, SERVICE))
+    if seen is None:
+        return None
+    settings = WatchSettings.model_validate(watch.settings)
+    at = np.sort(seen.at)
+    before = state or WatchState(watch.id, "", "learning", None, {"longest": 0.0}, b"")
+    last = before.last_observed_at
+    edges = at if last is None else np.concatenate(([to_micros(last)], at))
+    pauses = np.diff(edges) / 1e6
+    longest = max(float(before.parameters["longest"]), float(pauses.max(initial=0.0)))
+    count = before.observations + len(at)
+    quiet = settings.quiet_after or max(TIMES * longest, SHORTEST.total_seconds())
+    armed = settings.quiet_after is not None or count >= REQUESTS
+    newest = int(np.argmax(seen.at))
+    return replace(
+        before,
+        subject=seen.names[int(seen.code[newest])],
+        status="armed" if armed else "learning",
+        status_reason=None if armed else f"learning: {count} of {REQUESTS} requests",
+        parameters={
+            "longest": longest,
+            "quiet_after": quiet,
+            "told": False,
+            "prediction": str(id_at(seen.prediction, newest)),
+            "unit": "request",
+        },
+        observations=count,
+        last_observed_at=max(from_micros(int(at[-1])), last or from_micros(int(at[-1]))),
+        started_at=before.started_at or from_micros(int(at[0])),
+        statistic=0.0,
+    )
+
+
+async def find_quiet(
+    connection: AsyncConnection, registry: Registry, now: datetime
+) -> list[tuple[Watch, Alarm]]:
+    """Applications that have just gone quiet; each silence is told once."""
+    found = []
+    rows = (await connection.execute(_QUIET, {"now": now, "oldest": OLDEST})).all()
+    for number, subject in rows:
+        watch = await store.read_watch(connection, number)
+        if watch.application_id not in registry.applications:
+            continue
+        state = next(
+            s for s in await store.read_states(connection, [number]) if s.subject == subject
+        )
+        told = replace(state, alarms=state.alarms + 1, parameters=state.parameters | {"told": True})
+        await store.save_states(connection, [told])
+        found.append((watch, _alarm(watch, state, now)))
+    return found
+
+
+def _alarm(watch: Watch, state: WatchState, now: datetime) -> Alarm:
+    last, quiet = state.last_observed_at, float(state.parameters["quiet_after"])
+    assert last is not None
+    silent = (now - last).total_seconds()
+    prediction = UUID(state.parameters["prediction"])
+    nothing: Json = {"mean": None, "low": None, "high": None, "steps": 0, "rows": 0, "method": None}
+    evidence: Json = {
+        "statistic": silent,
+        "threshold": quiet,
+        "promise": "No false alarm rate is promised: how long pauses may be is seasonal.",
+        "guaranteed": False,
+        "tier": watch.tier.value,
+        "budget_per_year": None,
+        "granted": 0.0,
+        "assumption": "Pauses between requests stay as long as they were.",
+        "signal": watch.signal,
+        "segment": None,
+        "detector": "quiet",
+        "change": f"no request for {silent:.0f} seconds, where {quiet:.0f} are expected at most",
+        "parameters": state.parameters,
+        "unit": "request",
+        "unit_reason": None,
+        "design_effect": None,
+        "observations": state.observations,
+        "steps": state.observations,
+        "onset": {
+            "prediction_id": str(prediction),
+            "at": last.isoformat(),
+            "steps_ago": 0,
+            "observations_ago": 0,
+            "is_oldest_kept": False,
+            "note": "The last request.",
+        },
+        "before": nothing,
+        "after": nothing,
+        "trace": [],
+        "moved": [],
+    }
+    return Alarm(
+        watch.id,
+        watch.application_id,
+        state.subject,
+        watch.tier,
+        last + timedelta(seconds=quiet),
+        state.observations,
+        prediction,
+        prediction,
+        last,
+        silent,
+        quiet,
+        evidence,
+    )
