@@ -6,6 +6,7 @@ from drift.base import Detector
 from drift.canary.paired import PairedExcess, PairedPromotion
 from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
 from drift.errors import InvalidSettingError
+from drift.learned.ranks import LearnedScore
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.sampled import SampledMean
@@ -25,6 +26,7 @@ _GUARANTEED: dict[str, Callable[..., Detector]] = {
         CategoricalRanks,
         ConfirmGate,
         GrowingPool,
+        LearnedScore,
         NumericRanks,
         PairedExcess,
         PairedPromotion,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from drift.base import Update, Values, checked_grants, checked_number, checked_values
 from drift.betting import BettingDetector, plain_head_start
-from drift.canary.stakes import SHARES
+from drift.canary.stakes import PAIRED_SHARES
 from drift.engine import Factors
 
 LOWEST, HIGHEST = -1.0, 1.0
@@ -52,7 +52,7 @@ class PairedExcess(BettingDetector):
         self, margin: float, *, tiers: int = 1, head_start: float | Sequence[float] = 0.01
     ) -> None:
         self.margin = checked_number("margin", margin, above=LOWEST, below=HIGHEST)
-        self._slope = (SHARES / (self.margin - LOWEST))[:, None]
+        self._slope = (PAIRED_SHARES / (self.margin - LOWEST))[:, None]
         self._base = 1.0 - self._slope * self.margin
         super().__init__(
             {
@@ -60,10 +60,10 @@ class PairedExcess(BettingDetector):
                 "tiers": tiers,
                 "head_start": plain_head_start(head_start),
             },
-            stakes=len(SHARES),
+            stakes=len(PAIRED_SHARES),
             tiers=tiers,
             head_start=head_start,
-            smallest=1.0 - float(SHARES[-1]),
+            smallest=1.0 - float(PAIRED_SHARES[-1]),
             largest=float(1.0 + self._slope[-1, 0] * (HIGHEST - self.margin)),
         )
 
@@ -105,14 +105,14 @@ class PairedPromotion(BettingDetector):
     def __init__(self, eps: float, alpha: float = 0.05, *, tiers: int = 1) -> None:
         self.eps = checked_number("eps", eps, above=LOWEST, below=HIGHEST)
         self.alpha = checked_number("alpha", alpha, above=0.0, below=1.0)
-        self._slope = (SHARES / (HIGHEST - self.eps))[:, None]
+        self._slope = (PAIRED_SHARES / (HIGHEST - self.eps))[:, None]
         self._base = 1.0 + self._slope * self.eps
         super().__init__(
             {"eps": self.eps, "alpha": self.alpha, "tiers": tiers},
-            stakes=len(SHARES),
+            stakes=len(PAIRED_SHARES),
             tiers=tiers,
             head_start=self.alpha,
-            smallest=1.0 - float(SHARES[-1]),
+            smallest=1.0 - float(PAIRED_SHARES[-1]),
             largest=float(1.0 + self._slope[-1, 0] * (self.eps - LOWEST)),
         )
 

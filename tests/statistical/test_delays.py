@@ -11,7 +11,7 @@ import pytest
 from drift.base import Values
 from drift.canary.paired import PairedExcess, PairedPromotion
 from drift.canary.randomised import RandomisedExcess
-from drift.canary.stakes import SHARES
+from drift.canary.stakes import PAIRED_SHARES
 from drift.means.pool import GrowingPool
 from drift.means.stakes import mean_stakes
 from drift.ranks.numeric import NumericRanks, edges_from
@@ -95,7 +95,7 @@ def test_a_worse_challenger_in_the_shadow_is_found(rate: float, most: float) -> 
         return (challenger < rate).astype(np.float64) - (champion < 0.1)
 
     found = delays(
-        SHARES / 1.01,
+        PAIRED_SHARES / 1.01,
         0.01,
         draw,
         grant=0.0,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from drift.base import Detector, Values
 from drift.canary.paired import PairedExcess, PairedPromotion
 from drift.canary.randomised import RandomisedExcess, RandomisedPromotion
+from drift.learned.ranks import LearnedScore
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.sampled import SampledMean
@@ -75,6 +76,12 @@ def numbers(rng: np.random.Generator, n: int, rate: float) -> Values:
     return rng.normal(size=n) + 3.0 * rate * (np.arange(n) > n // 2)
 
 
+def rows_of_two(rng: np.random.Generator, n: int, rate: float) -> Values:
+    """Rows of two columns that rise half-way, rounded so that some are equal."""
+    first = numbers(rng, n, rate)
+    return np.round(np.column_stack([first, rng.normal(size=n)]), 1)
+
+
 CASES = (
     Case("bounded 0/1", lambda: BoundedMean(0.1), errors),
     Case(
@@ -107,6 +114,13 @@ CASES = (
         lambda: CategoricalRanks([0.5, 0.4, 0.1], seed=5),
         codes,
         most_bytes=2_000,
+    ),
+    Case(
+        "learned score",
+        lambda: LearnedScore(2, seed=11),
+        rows_of_two,
+        bounded=False,
+        most_bytes=1_000,
     ),
     Case("paired excess", lambda: PairedExcess(0.01), differences),
     Case("paired promotion", lambda: PairedPromotion(0.02, 0.05), differences),

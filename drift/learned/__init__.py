@@ -1,0 +1,1 @@
+"""E-values from a score that is learned on the way: have several columns changed together?"""
