@@ -35,7 +35,7 @@ def _sentence(kind: str, alarm: Alarm, registry: Registry) -> str:
         "service.latency": f"{share} of answers of {new} come later than the latency objective",
         "service.default": f"{share} of requests to {new} get the default answer",
         "service.error": f"{share} of requests to {new} fail in the model",
-        "service.traffic": f"requests to {new} have stopped: the pause is longer than usual",
+        "service.traffic": f"requests to {new} have stopped",
         "label.delay": f"labels of {new} take another time to come: {change or 'not the usual'}",
         "label.coverage": f"{share} of predictions of {new} get no label in time",
         "metric": f"{member} of {new} is worse than it should be",
@@ -59,7 +59,7 @@ def measure(kind: str, change: str | None) -> tuple[str, Figure]:
         "service.default": "the share of default answers",
         "service.error": "the share of failed requests",
         "service.traffic": "the pause between requests",
-        "label.delay": "the mean delay of labels",
+        "label.delay": "the mean delay of labels in seconds",
         "label.coverage": "the share of predictions without a label in time",
         "metric": f"the loss behind {member}",
     }

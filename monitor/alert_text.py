@@ -58,7 +58,7 @@ def _lines(data: Json) -> Iterator[str]:
             f"Alert {data['inhibited_by']} is worse and explains this one: nobody is told of it "
             "until that one resolves."
         )
-    if data.get("recovery"):
+    if data.get("recovery") and data["state"] != "resolved":
         yield f"How it ends: {_stop(data['recovery'])}"
     yield f"Look: {data['link']}"
     yield f"Runbook: {data['runbook']}"
@@ -94,7 +94,7 @@ def _bad(bad: Json) -> str:
     before, after = _mean(bad["before"], share=share), _mean(bad["after"], share=share)
     change = f" ({bad['change']})" if bad.get("change") else ""
     if before is None and after is None:
-        return f"{measure}{change}: no rows to tell it from."
+        return _stop(bad.get("change") or f"{measure}: no rows to tell it from")
     if before is None:
         return f"{measure}{change} is {after} since then; there is nothing before to compare with."
     return f"{measure}{change} was {before} before; since then it is {after}."
@@ -124,13 +124,12 @@ def _where(where: Json) -> str:
 
 
 def _moved(one: Json) -> str:
-    name = one.get("name") or one.get("segment") or one.get("signal") or "?"
-    told = str(name)
+    told = str(one["signal"]) + (f" where {one['segment']}" if one.get("segment") else "")
+    if one.get("category"):
+        told += f": share of {one['category']}"
     before, after = one.get("before"), one.get("after")
     if isinstance(before, int | float) and isinstance(after, int | float):
         told += f" from {number(before)} to {number(after)}"
-    if one.get("change"):
-        told += f" ({one['change']})"
     return told
 
 
@@ -153,7 +152,9 @@ def number(value: float, *, share: bool = False) -> str:
     """A figure in three digits; a share in per cent."""
     if share:
         return f"{100 * value:.3g} %"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.2e}"
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e3 or value == 0 else f"{value:.2e}"
 
 
 def _count(rows: int) -> str:

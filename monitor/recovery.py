@@ -49,6 +49,8 @@ class Null:
     """How a value is brought into [0, 1], so that more is worse."""
     limit: float
     says: str
+    over: str
+    """What is the case once it is rejected."""
 
 
 def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
@@ -75,14 +77,14 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
     if signal == TRAFFIC:
         return made | {
             "form": {"kind": "any"},
-            "says": "This resolves with the next request.",
+            "says": "it resolves with the next request.",
         }
     null = None if kind == CHALLENGER_BETTER else null_of(watch, alarm)
     if null is None:
         return made | {
             "form": None,
-            "says": "No test tells that this has ended: it resolves when the version leaves "
-            "service, or by your word",
+            "says": "no test tells that it is over; it resolves when the version leaves service, "
+            "or by your word.",
         }
     alpha = ALPHA / (attempt * (attempt + 1))
     return made | {
@@ -91,8 +93,9 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
         "alpha": alpha,
         "block": int(alarm.evidence["parameters"].get("block", 1)),
         "null": null.says,
-        "says": f"This resolves when rows since the alarm reject that {null.says}; while that is "
-        f"so, the test resolves it with a probability of at most {alpha:.2g}",
+        "over": null.over,
+        "says": f"it resolves by itself once the rows since the alarm show that {null.over} (by a "
+        f"test that is wrong with a probability of at most {number(alpha, share=True)}).",
         "steps": 0,
         "rows": 0,
         "total": 0.0,
@@ -112,12 +115,20 @@ def null_of(watch: Watch, alarm: Alarm) -> Null | None:
         limit = float(parameters["limit"])
         inverted = bool(parameters.get("inverted"))
         said = number((1 - limit if inverted else limit) * clip)
-        says = f"the mean is {'at most' if inverted else 'at least'} {said}"
-        return Null({"kind": "rate", "scale": clip, "falls": inverted}, limit, says)
+        return Null(
+            {"kind": "rate", "scale": clip, "falls": inverted},
+            limit,
+            f"the mean is {'at most' if inverted else 'at least'} {said}",
+            f"the mean is {'above' if inverted else 'below'} {said}",
+        )
     if detector == "paired-excess":
         margin = float(parameters["margin"])
-        says = f"the mean difference is at least {number(margin * clip)}"
-        return Null({"kind": "difference", "scale": clip}, (margin + 1) / 2, says)
+        return Null(
+            {"kind": "difference", "scale": clip},
+            (margin + 1) / 2,
+            f"the mean difference is at least {number(margin * clip)}",
+            f"the mean difference is below {number(margin * clip)}",
+        )
     if "codes" in parameters:
         return _category(alarm)
     if detector.startswith("randomised"):
@@ -139,7 +150,9 @@ def _category(alarm: Alarm) -> Null | None:
         "known": parameters["known"],
         "stake": names.index(name),
     }
-    return Null(form, middle, f"the share of {name} is at least {number(middle, share=True)}")
+    said = f"the share of {name} is"
+    told = number(middle, share=True)
+    return Null(form, middle, f"{said} at least {told}", f"{said} below {told}")
 
 
 def _deviation(interval: Json) -> float | None:
@@ -159,12 +172,14 @@ def _middle(alarm: Alarm) -> Null | None:
     reach = WIDTH * max([gap, *known])
     rose = after["mean"] > before["mean"]
     form = {"kind": "linear", "low": middle - reach, "high": middle + reach, "falls": not rose}
-    side = "at least" if rose else "at most"
-    says = (
-        f"the mean is {side} {number(middle)}, half way between before and after (values "
-        f"beyond {number(middle - reach)} and {number(middle + reach)} count as these)"
+    half = f"{number(middle)}, half way between before and after"
+    beyond = f"values beyond {number(middle - reach)} and {number(middle + reach)} count as these"
+    return Null(
+        form,
+        0.5,
+        f"the mean is {'at least' if rose else 'at most'} {half}; {beyond}",
+        f"the mean is {'below' if rose else 'above'} {half}",
     )
-    return Null(form, 0.5, says)
 
 
 def _is_spread(alarm: Alarm) -> bool:
@@ -185,8 +200,13 @@ def _spread(alarm: Alarm) -> Null | None:
         "falls": not wider,
     }
     limit = middle / most if wider else 1 - middle / most
-    side = "at least" if wider else "at most"
-    return Null(form, limit, f"the standard deviation is {side} {number(middle**0.5)}")
+    half = f"{number(middle**0.5)}, between that of before and after"
+    return Null(
+        form,
+        limit,
+        f"the standard deviation is {'at least' if wider else 'at most'} {half}",
+        f"the standard deviation is {'below' if wider else 'above'} {half}",
+    )
 
 
 def badness(form: Json, values: Floats) -> Floats:
@@ -264,10 +284,12 @@ async def test_recovery(
 def _told(test: Json) -> str:
     if test["form"]["kind"] == "any":
         return f"requests come again: {test['rows']}"
-    mean = test["total"] / test["rows"]
+    # Codes of categories have no mean.
+    mean = number(test["total"] / test["rows"])
+    of = "" if test["form"]["kind"] == "category" else f", of mean {mean},"
     return (
-        f"a test of recovery on {test['rows']} rows since the alarm, of mean {number(mean)}, "
-        f"rejects that {test['null']} (statistic {number(test['statistic'])}, threshold 1)"
+        f"{test['rows']} rows since the alarm{of} show that {test['over']} (test of recovery: "
+        f"statistic {number(test['statistic'])}, threshold 1)"
     )
 
 
