@@ -50,6 +50,7 @@ from serving.leftovers import ship_leftovers
 from serving.local_copy import LocalCopy
 from serving.records import ReplicaPlan
 from serving.replicas import Replicas
+from serving.retention import keep_disk_small
 from serving.rollout import Rollout
 from serving.settings import Settings
 from serving.shipping import Shipping
@@ -204,6 +205,10 @@ async def _warm_up(services: Services) -> None:
     log.warning("worker_not_warm applications=%s", ",".join(in_force.waiting()[:10]))
 
 
+async def _clear_up(services: Services) -> None:
+    await keep_disk_small(services.engine, services.artefacts, services.settings.revision_retention)
+
+
 async def _follow_keys(services: Services) -> None:
     while True:
         await asyncio.sleep(services.settings.key_refresh_interval.total_seconds())
@@ -254,6 +259,9 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                 group.create_task(_keep_doing("keys", lambda: _follow_keys(services))),
                 group.create_task(_keep_doing("leftovers", lambda: ship_leftovers(settings))),
             ]
+            if settings.worker <= 1:
+                clearing = _keep_doing("retention", lambda: _clear_up(services))
+                tasks.append(group.create_task(clearing))
             if settings.worker:
                 tasks.append(group.create_task(_keep_doing("numbers", siblings.answer)))
                 await _warm_up(services)

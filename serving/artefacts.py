@@ -5,6 +5,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 from serving.errors import ArtefactUnusableError, BodyTooLargeError, shown
 
 CHUNK = 1024 * 1024
+WANTED_LATELY = 3600.0
+"""Seconds after an upload in which its artefact is not removed: its version may not be written."""
 MEMBERS_LIMIT = 100_000
 """Files and folders in one archive."""
 ARCHIVES = (".tar.gz", ".tgz")
@@ -95,6 +98,17 @@ class ArtefactStore:
         except ValueError as error:
             raise ArtefactUnusableError(f"{shown(uri)} is no path: {error}.") from error
 
+    def remove(self, name: str) -> bool:
+        """Remove an artefact that no version needs; False if it is gone, or was wanted lately."""
+        path = self._folder / name
+        if not path.exists() or time.time() - path.stat().st_mtime < WANTED_LATELY:
+            return False
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        return True
+
     def _workspace(self) -> "_Workspace":
         self._folder.mkdir(parents=True, exist_ok=True)
         return _Workspace(self._folder)
@@ -167,6 +181,9 @@ class ArtefactStore:
                 if not final.exists():
                     raise
             _sync(self._folder)
+        else:
+            # Wanted again: whoever clears up must not take it from under the version to come.
+            os.utime(final)
         return Stored(digest, size, name)
 
 

@@ -17,8 +17,9 @@ FIRST_PAUSE = 0.1
 """Seconds before the second attempt to replace a replica; the first is made at once."""
 LONGEST_PAUSE = 15.0
 """Seconds between attempts at most: each one doubles the pause."""
-STEADY_AFTER = 30.0
-"""Seconds of life after which a replica's end counts as the first again."""
+STEADY_AFTER = 5.0
+"""Seconds of life after which a replica's end counts as the first again: one that serves for longer
+than it takes to start is worth having at once, however often it is killed."""
 GIVEN_UP_AFTER = 3
 """Failed attempts in a row after which callers are told that there is no replica."""
 RESTART_TIMEOUT = 120.0
@@ -141,7 +142,7 @@ class ReplicaSupervisor:
     async def _keep(self) -> None:
         """Replace the replica whenever it ends, ever more slowly while it ends at once."""
         loop = asyncio.get_running_loop()
-        failures, since, alive = 0, loop.time(), True
+        failures, failed_starts, since, alive = 0, 0, loop.time(), True
         while True:
             if alive:
                 await self._wait_for_end()
@@ -152,11 +153,12 @@ class ReplicaSupervisor:
             self.restarts += 1
             try:
                 await self._bring_up(RESTART_TIMEOUT)
-                since, alive = loop.time(), True
+                failed_starts, since, alive = 0, loop.time(), True
             except (VersionFailedToStartError, OSError) as error:
                 alive = False
+                failed_starts += 1
                 log.warning("replica_restart_failed version=%s reason=%s", self._version.ref, error)
-                if failures >= GIVEN_UP_AFTER and self.state != "failed":
+                if failed_starts >= GIVEN_UP_AFTER and self.state != "failed":
                     self.state = "failed"
                     self._on_lost(f"the version does not start: {error}", gone_for_good=True)
 

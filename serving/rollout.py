@@ -244,7 +244,6 @@ class Rollout:
             self._agreement.expect(application_id, number)
             try:
                 with self._replicas.claim(line.keys):
-                    await self._in_force.prepare(line)
                     try:
                         revision = await self._record_rollback(state, order, decided_at)
                     except _OvertakenError:
@@ -262,7 +261,20 @@ class Rollout:
     async def _record_rollback(
         self, state: RouteState, order: Order, decided_at: datetime
     ) -> Revision:
+        # Asked while the transaction begins: both wait for turns of a busy event loop.
+        probing = asyncio.ensure_future(self._in_force.prepare(state.lines[1]))
+        try:
+            return await self._record_probed(state, order, decided_at, probing)
+        finally:
+            if not probing.done():
+                probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
+
+    async def _record_probed(
+        self, state: RouteState, order: Order, decided_at: datetime, probing: Awaitable[None]
+    ) -> Revision:
         async with order.begin() as recording:
+            await probing
             revision = await revisions.append_rollback(
                 recording.connection,
                 after=state.revision,
