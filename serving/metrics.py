@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from serving.batching import BatchQueue, Outcome, State
 from serving.counters import LATENCY_BOUNDS, AnswerCounts
+from serving.member_counts import AGREEMENT_BOUNDS, MemberCounts
 from serving.shipping import Lag
 
 PREFIX = "leadsman_serving"
@@ -35,6 +36,12 @@ SHADOWS = f"{PREFIX}_shadow_answers"
 """Recorded answers of shadows, by application and version."""
 SHADOWS_LOST = f"{PREFIX}_shadow_answers_lost"
 """Shadows that were asked and not recorded, by application, version and reason."""
+MEMBERS = f"{PREFIX}_member_answers"
+"""Answers of versions that were asked together with others, by application and version."""
+MEMBERS_MISSING = f"{PREFIX}_member_answers_missing"
+"""Versions asked together with others that took no part, by application, version and reason."""
+AGREEMENT = f"{PREFIX}_ensemble_agreement"
+"""Share of an ensemble's members that say what it says, by application."""
 ERRORS = f"{PREFIX}_failed_requests"
 """Requests or items that no prediction was made for, by application."""
 REVISION = f"{PREFIX}_route_revision"
@@ -90,6 +97,9 @@ _DOCUMENTATION = {
     DEFAULTS: "Answers that were the application's default output.",
     SHADOWS: "Recorded answers of shadows.",
     SHADOWS_LOST: "Shadows that were asked and not recorded.",
+    MEMBERS: "Answers of versions that were asked together with others.",
+    MEMBERS_MISSING: "Versions that were asked together with others and took no part.",
+    AGREEMENT: "Share of an ensemble's members that say what it says.",
     ERRORS: "Requests or items that no prediction was made for.",
     REVISION: "Revision of the route in force.",
     WAITING_ROWS: "Rows that wait for a batch.",
@@ -124,6 +134,9 @@ def answers(counts: dict[str, AnswerCounts]) -> list[Metric]:
     shadows = _counter(SHADOWS, ("application", "version"))
     lost = _counter(SHADOWS_LOST, ("application", "version", "reason"))
     errors = _counter(ERRORS, ("application",))
+    members = _counter(MEMBERS, ("application", "version"))
+    missing = _counter(MEMBERS_MISSING, ("application", "version", "reason"))
+    agreement = HistogramMetricFamily(AGREEMENT, _DOCUMENTATION[AGREEMENT], labels=["application"])
     for name, count in counts.items():
         for version, histogram in count.latency.items():
             below, buckets = 0, []
@@ -139,7 +152,22 @@ def answers(counts: dict[str, AnswerCounts]) -> list[Metric]:
             why = Outcome(reason).name.lower() if reason else "not_recorded"
             lost.add_metric([name, version, why], value)
         errors.add_metric([name], count.errors)
-    return [latency, defaults, shadows, lost, errors]
+        for version, value in count.members.answered.items():
+            members.add_metric([name, version], value)
+        for (version, reason), value in count.members.missing.items():
+            missing.add_metric([name, version, Outcome(reason).name.lower()], value)
+        if any(count.members.agreement):
+            agreement.add_metric([name], *_agreements(count.members))
+    return [latency, defaults, shadows, lost, errors, members, missing, agreement]
+
+
+def _agreements(counts: MemberCounts) -> tuple[list[tuple[str, float]], float]:
+    """Cumulated buckets, and the sum."""
+    below, buckets = 0, []
+    for bound, observed in zip(AGREEMENT_BOUNDS, counts.agreement, strict=True):
+        below += observed
+        buckets.append((str(bound), float(below)))
+    return [*buckets, ("+Inf", float(below))], counts.agreement_total
 
 
 def replicas(queues: Iterable[BatchQueue]) -> list[Metric]:

@@ -24,6 +24,13 @@ from serving.errors import (
 router = APIRouter(tags=["predictions"])
 
 
+class MembersView(View):
+    """Versions that were asked for one answer."""
+
+    asked: int
+    answered: int = Field(description="Those that took part by the deadline.")
+
+
 class PredictionView(View):
     """One answer. Its record was kept before it left."""
 
@@ -39,8 +46,17 @@ class PredictionView(View):
     default: bool = Field(description="Whether the output is the application's default.")
     default_reason: str | None = Field(
         default=None,
-        description="deadline, replica_failed, no_replica, row_failed or overloaded; absent "
-        "where the model answered.",
+        description="deadline, replica_failed, no_replica, row_failed or overloaded; for several "
+        "versions asked together also too_few_members or low_agreement; absent where the model "
+        "answered.",
+    )
+    members: MembersView | None = Field(
+        default=None,
+        description="Where an ensemble or a cascade answers; absent where one version was asked.",
+    )
+    agreement: float | None = Field(
+        default=None,
+        description="Share, by weight, of an ensemble's members that took part and say the same.",
     )
     cached: bool = Field(description="Whether the answer was kept from an equal input.")
     latency_ms: float = Field(description="From arrival until the answer was ready.")

@@ -27,6 +27,7 @@ from serving.errors import (
     VersionFailedToStartError,
     VersionNotFoundError,
 )
+from serving.policies.schema import POLICY_SCHEMA
 from serving.records import Revision
 from serving.rollout import Order
 from serving.store import applications, revisions
@@ -47,7 +48,10 @@ class RouteRequest(Body):
             {"kind": "single", "champion": "fraud:3"},
             {"kind": "canary", "champion": "fraud:3", "challenger": "fraud:4", "share": 0.05},
             {"kind": "shadow", "champion": "fraud:3", "challengers": ["fraud:4"], "share": 1.0},
-        ]
+            {"kind": "ensemble", "members": ["fraud:3", "fraud:4"], "combine": "mean"},
+            {"kind": "thompson", "arms": ["fraud:3", "fraud:4"], "state_by": "region"},
+        ],
+        json_schema_extra=POLICY_SCHEMA,
     )
     """Which versions answer, each as `model:version`."""
     probe: dict[str, Any] | list[Any] | None = None
