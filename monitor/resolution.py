@@ -13,6 +13,7 @@ from drift.errors import DriftError, InsufficientDataError
 from drift.means.reference import upper_limit
 from monitor.records import Json, Watch
 from monitor.settings import Tier
+from monitor.signals.canary import LEAST_SHARE
 from monitor.watches import WatchSettings
 
 
@@ -85,6 +86,17 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
                 "neighbouring rows may depend on each other.",
             },
         )
+    if watch.detector.startswith("randomised"):
+        row: Json = {
+            "floor": LEAST_SHARE,
+            "unit": "row",
+            "unit_reason": "Each row is one step: chance dealt it, with the recorded share.",
+        }
+        if watch.detector == "randomised-excess":
+            row |= {"margin": settings.margin, "head_start": settings.head_start}
+        else:
+            row |= {"eps": settings.eps, "alpha": settings.alpha}
+        return Resolved("armed", None, common | row)
     if watch.detector == "paired-promotion":
         return Resolved(
             "armed",

@@ -101,6 +101,7 @@ DEFAULT_WATCHES = (
     WatchForm(
         "challenger_better", CHALLENGER_DIFFERENCE, "paired-promotion", Tier.PAGE, "promote", {}
     ),
+    WatchForm("canary", CANARY_DIFFERENCE, "randomised-excess", Tier.PAGE, "stop_canary", {}),
     # It looks at its window every 32 values anyway, and each costs as much as forty of the others.
     WatchForm("loss_adwin", LOSS, "adwin", Tier.INFO, "notify", {"block": 16}),
     WatchForm("output", OUTPUT, "ranks", Tier.INFO, "notify", {"block": "recommended"}),

@@ -8,6 +8,9 @@ from monitor.records import PINNED, Registry, Route
 from monitor.signals.base import CANARY_DIFFERENCE, Extracted, Observations, applications_in
 from monitor.signals.losses import loss
 
+LEAST_SHARE = 0.01
+"""Rows of which champion or canary got less than this share say too little about it."""
+
 
 def canaries(stretch: Stretch, registry: Registry) -> Extracted:
     """Losses of rows that a canary's route dealt out, with the shares as they were recorded."""
@@ -30,6 +33,10 @@ def canaries(stretch: Stretch, registry: Registry) -> Extracted:
         if not chosen.any():
             continue
         share = answers.propensity[row]
+        # The share was drawn before the answer, so leaving rows out by it is fair.
+        chosen &= (share >= LEAST_SHARE) & (share <= 1.0 - LEAST_SHARE)
+        if not chosen.any():
+            continue
         dealt = np.stack([challenger, np.where(challenger, share, 1.0 - share)], axis=1)
         pairs, code = np.unique(
             np.stack([new[place], old[place]], axis=1)[chosen], axis=0, return_inverse=True

@@ -18,8 +18,14 @@ from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
 async def add_default_watches(
     connection: AsyncConnection, applications: Collection[int], mode: Mode
 ) -> None:
-    """Make the watches that every application has, for those without any."""
-    found = await connection.execute(select(WatchRow.application_id).distinct())
+    """Make the watches that every application has, for those that lack any of them."""
+    names = [form.name for form in DEFAULT_WATCHES]
+    found = await connection.execute(
+        select(WatchRow.application_id)
+        .where(WatchRow.name.in_(names))
+        .group_by(WatchRow.application_id)
+        .having(func.count() == len(names))
+    )
     for application_id in sorted(set(applications) - set(found.scalars())):
         await _add_defaults(connection, application_id, mode)
 

@@ -39,6 +39,12 @@ class Prediction:
     flags: int = 0
     revision: int = 1
     application_id: int = 1
+    input: bytes = b""
+    context: dict[str, Any] | None = None
+    scores: bytes | None = None
+    latency_us: int = 100
+    default_reason: int | None = None
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,9 @@ async def ship(
                 "propensity",
                 "input",
                 "output",
+                "context",
+                "scores",
+                "default_reason",
             ],
             records=[
                 (
@@ -164,10 +173,13 @@ async def ship(
                     p.application_id,
                     p.revision,
                     p.flags,
-                    100,
-                    1.0,
-                    b"",
+                    p.latency_us,
+                    p.propensity,
+                    p.input,
                     json.dumps(p.output).encode(),
+                    None if p.context is None else json.dumps(p.context),
+                    p.scores,
+                    p.default_reason,
                 )
                 for p in predictions
             ],

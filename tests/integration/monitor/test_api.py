@@ -133,7 +133,7 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
     unguaranteed = {"detector": "adwin", "tier": "rollback", "remedy": "roll_back"}
     assert client.post("/v1/watches", json=body | unguaranteed).status_code == 422
     made = client.post("/v1/watches", json=body | {"settings": {"limit": 0.2}})
-    assert (made.status_code, made.json()["budget_per_year"]) == (201, 1 / 5)
+    assert (made.status_code, made.json()["budget_per_year"]) == (201, 1 / 6)
     assert client.post("/v1/watches", json=body).json()["code"] == "name_taken"
     number = made.json()["id"]
     off = client.patch(f"/v1/watches/{number}", json={"enabled": False})
