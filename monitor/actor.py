@@ -74,7 +74,8 @@ async def _prepare(
         await finish(connection, remedy, "held", scene, reason=moved)
         return False
     alarmed = await names_in_alarm(connection, remedy.application_id, registry)
-    barred = remedies.bar(remedy.request.get("to"), alarmed, registry)
+    target = remedy.request.get("to") if remedy.request.get("moves_traffic", True) else None
+    barred = remedies.bar(target, alarmed, registry)
     if barred is not None:
         await finish(connection, remedy, "held", scene, reason=barred, next_step=True)
         return False

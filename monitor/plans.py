@@ -62,10 +62,18 @@ def propose(
             return _roll_back(ground, step.get("to_revision"))
 
 
-def _put(ground: Ground, kind: str, policy: Json, *, to: str, away_from: str) -> Plan:
+def _put(
+    ground: Ground,
+    kind: str,
+    policy: Json,
+    *,
+    to: str,
+    away_from: str,
+    moves_traffic: bool = True,
+) -> Plan:
     return Plan(
         kind,
-        to,
+        to if moves_traffic else None,
         {
             "subject": ground.subject,
             "expected_revision": ground.current.revision,
@@ -74,6 +82,7 @@ def _put(ground: Ground, kind: str, policy: Json, *, to: str, away_from: str) ->
             "policy": policy,
             "to": to,
             "from": away_from,
+            "moves_traffic": moves_traffic,
         },
     )
 
@@ -97,7 +106,11 @@ def _stop_canary(ground: Ground) -> Plan | str:
     policy: Json = {"kind": "single", "champion": current.champion}
     if rest:
         policy = {"kind": "shadow", "champion": current.champion, "challengers": rest}
-    return _put(ground, "stop_canary", policy, to=current.champion, away_from=bad)
+    # Nobody reads what a shadow answers: to withdraw one moves no traffic to the champion.
+    moves = current.policy.get("kind") != "shadow"
+    return _put(
+        ground, "stop_canary", policy, to=current.champion, away_from=bad, moves_traffic=moves
+    )
 
 
 def _change_share(ground: Ground, share: float) -> Plan | str:
