@@ -144,6 +144,7 @@ def compare(running: Service, ids: Path) -> dict[str, int]:
                   LEFT JOIN versions v ON v.id = p.version_id
                 """
             )
+            assert row is not None, "a count has a row"
             twice = await connection.fetchval(
                 "SELECT count(*) FROM (SELECT FROM predictions GROUP BY id HAVING count(*) > 1) x"
             )

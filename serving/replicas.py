@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from serving.batching import BatchQueue, Outcome, State
 from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
@@ -22,6 +22,23 @@ LOOK_AGAIN = 0.02
 """Seconds between looks at a replica that is being replaced."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts to start what a route in force needs; each one doubles the pause."""
+
+
+@runtime_checkable
+class Scalable(Protocol):
+    """A queue whose replicas can be counted and bounded while it runs."""
+
+    async def scale(
+        self, count: int, *, cpu: float | None = None, memory_mb: int | None = None
+    ) -> None:
+        """Bring it to so many replicas, each within limits; one of them always answers."""
+
+
+async def _scale(queue: object, plan: ReplicaPlan) -> None:
+    if isinstance(queue, Scalable):
+        await queue.scale(plan.count, cpu=plan.cpu, memory_mb=plan.memory_mb)
+    elif plan != ReplicaPlan():
+        log.warning("replicas_not_scaled why=its_queue_has_one_replica plan=%s", plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +134,7 @@ class Replicas:
             done: ReplicaPlan | None = None
             try:
                 while done != (plan := self._plan_of(key)) and queue.state != State.STOPPED:
-                    await queue.scale(plan.count, cpu=plan.cpu, memory_mb=plan.memory_mb)
+                    await _scale(queue, plan)
                     done = plan
             except (VersionFailedToStartError, OSError) as error:
                 log.error("replicas_not_scaled version=%s why=%s", queue.version.ref, error)

@@ -1,0 +1,104 @@
+"""What serving processes cost when idle, and what a second one brings.
+
+Run ``python benchmarks/processes.py [--json FILE] [--seconds 10]``. Idle: CPU of the serving
+process and its replica while nobody asks, with one application and with two hundred, as a share of
+one core. Throughput: wrk (or `benchmarks/load.py`) asks one and two workers as fast as it can. On
+two cores the load generator, Postgres, the monitor and two replicas want their share of them, so
+that two workers cannot bring twice as much here: what the figures show is a lower bound.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from fleet_load import Load, admin, service, serving_processes
+
+from leadsman.demo.service import Service
+
+CONNECTIONS = 64
+APPLICATIONS = 200
+SETTLE_SECONDS = 5.0
+OBJECTIVE_MS = 2_000
+IDLE_LIMIT = 0.01
+"""Share of a core that an idle service may use."""
+
+
+def cpu_seconds(running: Service) -> float:
+    """CPU time that all serving processes and replicas have used."""
+    total = 0.0
+    for one in serving_processes(running):
+        times = one.cpu_times()
+        total += times.user + times.system
+    return total
+
+
+def idle(running: Service, seconds: float) -> float:
+    """Share of a core that is used while nothing happens."""
+    time.sleep(SETTLE_SECONDS)
+    before, began = cpu_seconds(running), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(running) - before) / (time.monotonic() - began)
+
+
+def more_applications(running: Service, count: int) -> None:
+    """Make applications with routes of their own, all to one version."""
+    with admin(running) as client:
+        for number in range(count):
+            name = f"idle-{number}"
+            made = {"name": name, "task": "binary", "latency_objective_ms": OBJECTIVE_MS}
+            client.post("/v1/applications", json=made).raise_for_status()
+            policy = {"kind": "single", "champion": "m:good"}
+            client.put(f"/v1/applications/{name}/route", json={"policy": policy}).raise_for_status()
+
+
+def throughput(workers: int, seconds: float) -> dict[str, float]:
+    """Requests a second, and the 99th percentile of their latency."""
+    settings = {"SERVING_WORKERS": str(workers)}
+    with (
+        service(settings, objective_ms=OBJECTIVE_MS) as running,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        Load(running, Path(folder), seconds=2, connections=CONNECTIONS).finish()
+        seen = Load(running, Path(folder), seconds=seconds, connections=CONNECTIONS).finish()
+    if seen.errors:
+        raise SystemExit(f"{workers} workers: {seen.errors} errors")
+    return {"per_second": seen.per_second, "p99_ms": seen.p99_ms or 0.0}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    asked = parser.parse_args()
+    with service({}, objective_ms=OBJECTIVE_MS) as running:
+        alone = idle(running, asked.seconds)
+        more_applications(running, APPLICATIONS - 1)
+        many = idle(running, asked.seconds)
+    one, two = (throughput(workers, asked.seconds) for workers in (1, 2))
+    figures = {
+        "command": "python benchmarks/processes.py --json benchmarks/results/processes.json",
+        "python": platform.python_version(),
+        "cores": psutil.cpu_count(),
+        "idle_share_of_a_core": {"1": alone, str(APPLICATIONS): many},
+        "workers": {"1": one, "2": two},
+        "ratio_of_two_workers": two["per_second"] / one["per_second"],
+        "limit": f"{psutil.cpu_count()} cores, shared by workers, replicas, Postgres and the load",
+    }
+    print(f"idle, 1 application     {alone:8.2%} of a core")
+    print(f"idle, {APPLICATIONS} applications  {many:8.2%} of a core")
+    for workers, seen in ((1, one), (2, two)):
+        print(f"{workers} worker(s)  {seen['per_second']:8.0f} req/s  p99 {seen['p99_ms']:8.1f} ms")
+    print(f"two over one  {figures['ratio_of_two_workers']:.2f}   ({figures['limit']})")
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if max(alone, many) > IDLE_LIMIT:
+        raise SystemExit(f"idle costs more than {IDLE_LIMIT:.0%} of a core")
+
+
+if __name__ == "__main__":
+    main()
