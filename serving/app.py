@@ -106,7 +106,7 @@ def _services(settings: Settings) -> Services:
     inference.restoring = True
     versions = Versions(settings.artefacts)
     replicas = Replicas(
-        ProcessLauncher(settings.replicas),
+        ProcessLauncher(settings.replicas, niceness=settings.replica_niceness),
         python=settings.replica_python,
         start_within=settings.deploy_timeout,
         drain_within=settings.drain_timeout,

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     replica_python: Path | None = None
     """Interpreter of replicas whose manifest names none; the service's own by default."""
 
+    replica_niceness: int = Field(default=0, ge=0, le=19)
+    """By how much replicas give way to the serving process, which has the deadlines to keep."""
+
     deploy_timeout: Positive = timedelta(seconds=60)
     """Longest time in which a version must start and answer a probe, in every serving process."""
 

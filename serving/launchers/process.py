@@ -133,8 +133,16 @@ class ProcessReplica:
 class ProcessLauncher:
     """Starts `python -m serving.replica` as a child."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, niceness: int = 0) -> None:
+        """Make a launcher.
+
+        Parameters
+        ----------
+        niceness
+            By how much replicas give way to this process, which has deadlines to keep: 0 to 19.
+        """
         self._folder = folder.resolve()
+        self._niceness = niceness
         self._home = self._folder / "home"
         self._started = 0
         self._running: list[ProcessReplica] = []
@@ -183,6 +191,9 @@ class ProcessLauncher:
         """Hold a process to its limits. It is still loading the interpreter, far below them."""
         # One that has ended already needs no limits; its own words say why it did.
         with contextlib.suppress(ProcessLookupError):
+            if self._niceness:
+                own = os.getpriority(os.PRIO_PROCESS, 0)
+                os.setpriority(os.PRIO_PROCESS, pid, min(19, own + self._niceness))
             if limits.memory_mb is not None:
                 most = limits.memory_mb * 1024 * 1024
                 resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))

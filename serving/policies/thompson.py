@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
+from scipy import special
 
 from serving.policies.bandit import Bandit, Floats
 from serving.policies.base import ArmStatistics
@@ -18,14 +18,6 @@ def _quadrature() -> tuple[Floats, Floats]:
     """Nodes and weights on (0, 1)."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return (nodes + 1.0) / 2.0, weights / 2.0
-
-
-@cache
-def _special() -> Any:
-    # Takes a third of a second to import: only where a route needs it.
-    from scipy import special
-
-    return special
 
 
 def thompson(losses: Floats, counts: Floats) -> Floats:
@@ -47,7 +39,6 @@ def thompson(losses: Floats, counts: Floats) -> Floats:
     others lie above. Not sampled: so it is known exactly by which probability an arm is drawn, and
     all processes that read the same sums draw alike.
     """
-    special = _special()
     nodes, weights = _quadrature()
     bad = 1.0 + np.clip(losses, 0.0, counts)[..., None]
     good = 2.0 + counts[..., None] - bad
