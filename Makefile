@@ -42,6 +42,7 @@ lint: install ## Check form, types and who imports whom
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy --explicit-package-bases benchmarks/serving.py  # its name is a package's too
+	@$(VENV)/bin/mypy --explicit-package-bases benchmarks/monitor.py
 	@$(VENV)/bin/lint-imports
 
 format: install ## Bring the code into form

@@ -13,6 +13,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -187,7 +188,7 @@ async def ship(
                 )
 
 
-async def _whole(data: bytes):
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
