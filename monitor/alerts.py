@@ -75,5 +75,11 @@ def left_service(alert: Alert, registry: Registry) -> str | None:
 
 
 def is_silenced(silences: Iterable[tuple[str | None, datetime]], kind: str, at: datetime) -> bool:
-    """Whether deliveries about a kind are held back at a moment."""
-    return any((about is None or about == kind) and at < until for about, until in silences)
+    """Whether deliveries about a kind are held back at a moment.
+
+    A silence about feature holds back feature.area too.
+    """
+    return any(
+        (about is None or about == kind or kind.startswith(f"{about}.")) and at < until
+        for about, until in silences
+    )

@@ -15,10 +15,12 @@ from monitor.api.forms import (
     SilenceRequest,
 )
 from monitor.api.problems import PROBLEMS
+from monitor.errors import InvalidRequestError
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as store
 from monitor.store.registry import read_registry
 from monitor.telling import close_alert, tell
+from monitor.wall_clock import utc_now
 
 router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS)
 
@@ -123,6 +125,8 @@ async def make_silence(
 ) -> SilenceAnswer:
     """Hold back deliveries about an application, or one kind of its alerts, until an end."""
     application, _registry = await named(connection, body.application)
+    if body.until <= utc_now():
+        raise InvalidRequestError("/until", "a moment to come", body.until.isoformat())
     row = await store.add_silence(
         connection,
         application_id=application.id,

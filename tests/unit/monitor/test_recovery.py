@@ -1,0 +1,112 @@
+"""The test that ends an alert: how often it errs, and what it makes of each kind of signal."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from monitor import recovery
+from monitor.recovery import ALPHA, advance, badness, begin
+from tests.support.alert_cases import CASES
+
+TESTED = [name for name in CASES if begin(*CASES[name][:2], 1)["form"] is not None]
+
+
+def fed(test: dict[str, Any], values: np.ndarray[Any, Any], pieces: int = 1) -> tuple[Any, bool]:
+    for part in np.array_split(values, pieces):
+        test, recovered = advance(test, part)
+        if recovered:
+            return test, True
+    return test, False
+
+
+def test_every_kind_says_how_it_ends() -> None:
+    for case in CASES.values():
+        assert begin(*case[:2], 1)["says"].endswith(".")
+    untested = set(CASES) - set(TESTED)
+    assert untested == {"challenger_better", "canary_difference"}
+
+
+@pytest.mark.statistical
+def test_what_stays_bad_is_resolved_no_more_often_than_promised() -> None:
+    rng, runs = np.random.default_rng(20261124), 600
+    wrong = 0
+    for _ in range(runs):
+        # On the edge of the null, the hardest place: the mean is the limit itself.
+        test = begin(*CASES["segment"][:2], 1)
+        wrong += fed(test, (rng.random(1500) < 0.15).astype(float))[1]
+    # At the promised rate, one run of this test in a million fails here.
+    assert wrong <= binom.isf(1e-6, runs, ALPHA / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("segment", lambda rng: rng.random(2000) < 0.05),
+        ("loss", lambda rng: rng.random(4000) < 0.05),
+        ("loss_difference", lambda rng: rng.normal(-0.2, 0.3, 4000)),
+        ("feature", lambda rng: rng.normal(104, 40, 2000)),
+        ("output", lambda rng: np.where(rng.random(2000) < 0.2, 5, 9)),
+        ("score", lambda rng: rng.normal(0.31, 0.125, 4000)),
+        ("quality", lambda rng: rng.random(2000) < 0.01),
+        ("metric", lambda rng: rng.random(2000) < 0.95),
+        ("label.delay", lambda rng: rng.normal(151, 30, 2000)),
+        ("service.traffic", lambda rng: np.ones(1)),
+    ],
+)
+def test_an_alert_resolves_when_the_signal_is_as_before(name: str, good: Any) -> None:
+    rng = np.random.default_rng(5)
+    test, recovered = fed(begin(*CASES[name][:2], 1), good(rng).astype(float))
+    assert recovered, test
+    assert "the" in recovery._told(test) or name == "service.traffic"
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("feature", lambda rng: rng.normal(1120, 400, 2000)),
+        ("output", lambda rng: np.where(rng.random(2000) < 0.52, 5, 9)),
+        ("score", lambda rng: rng.normal(0.31, 0.25, 2000)),
+        ("metric", lambda rng: rng.random(2000) < 0.6),
+    ],
+)
+def test_an_alert_stands_while_the_signal_is_as_after(name: str, bad: Any) -> None:
+    rng = np.random.default_rng(6)
+    assert not fed(begin(*CASES[name][:2], 1), bad(rng).astype(float))[1]
+
+
+def test_a_recovery_long_after_the_alarm_is_found_too() -> None:
+    rng = np.random.default_rng(7)
+    bad = rng.random(3000) < 0.5
+    good = rng.random(1500) < 0.03
+    test, recovered = fed(begin(*CASES["segment"][:2], 1), bad.astype(float))
+    assert not recovered
+    assert fed(test, good.astype(float))[1]
+
+
+@settings(deadline=None, max_examples=20)
+@given(pieces=st.integers(1, 40), seed=st.integers(0, 50))
+def test_the_outcome_does_not_depend_on_how_rows_come_in_turns(pieces: int, seed: int) -> None:
+    values = (np.random.default_rng(seed).random(200) < 0.3).astype(float)
+    one, _ = fed(begin(*CASES["loss"][:2], 1), values)
+    other, _ = fed(begin(*CASES["loss"][:2], 1), values, pieces)
+    assert (one["rows"], one["steps"]) == (other["rows"], other["steps"])
+    assert one["statistic"] == pytest.approx(other["statistic"])
+
+
+def test_all_alarms_of_an_alert_share_one_error_rate() -> None:
+    spent = sum(begin(*CASES["loss"][:2], k)["alpha"] for k in range(1, 2000))
+    assert spent <= ALPHA
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_badness_lies_between_0_and_1(name: str) -> None:
+    form = begin(*CASES[name][:2], 1)["form"]
+    if form["kind"] == "any":
+        return
+    values = np.array([-1e9, -1.0, 0.0, 0.5, 1.0, 5.0, 9.0, 1e9])
+    told = badness(form, values)
+    assert ((told >= 0) & (told <= 1)).all()
