@@ -45,6 +45,38 @@ def serve(
     runpy.run_module("serving", run_name="__main__", alter_sys=True)
 
 
-def monitor() -> None:
+def monitor(
+    reshard: Annotated[
+        int | None,
+        typer.Option(
+            help="Change the number of shards while no monitor runs, and end.", min=1, max=256
+        ),
+    ] = None,
+) -> None:
     """Run the monitor alone; its settings are MONITOR_* variables."""
+    if reshard is not None:
+        _reshard(reshard)
+        return
+    sys.argv[1:] = []
     runpy.run_module("monitor", run_name="__main__", alter_sys=True)
+
+
+def _reshard(count: int) -> None:
+    from monitor.errors import ShardsInUseError
+    from monitor.resharding import reshard
+    from monitor.settings import Settings
+    from monitor.store.database import connect
+
+    async def change() -> int:
+        settings = Settings()
+        engine = connect(settings.database_url)
+        try:
+            return await reshard(engine, settings, count)
+        finally:
+            await engine.dispose()
+
+    try:
+        turns = asyncio.run(change())
+    except ShardsInUseError as error:
+        raise CommandError(error.detail) from error
+    out.print(f"the record is read in {count} shards from here on, after {turns} turns")

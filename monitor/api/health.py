@@ -1,6 +1,6 @@
 """How applications do, and how the monitor itself does."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -8,12 +8,14 @@ from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import text
 
 from monitor import budget, metrics
+from monitor.api.automation import AutomationAnswer, answer_for
 from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
 from monitor.detector_state import from_row
 from monitor.store import alarms, alerts, watches
 from monitor.store.registry import read_registry
+from monitor.store.summaries import HOUR_S, MINUTE_S, read_summaries
 
 router = APIRouter(tags=["health"])
 
@@ -62,6 +64,8 @@ class Health(BaseModel):
     policy: dict[str, Any] | None
     behind: int
     """Shipments that wait to be read: what is told here does not know of them."""
+    automation: AutomationAnswer
+    """Whether alarms may change its route by themselves."""
     watches: list[WatchHealth]
     alerts: list[AlertAnswer]
 
@@ -119,6 +123,7 @@ async def application_health(
         revision=current.revision if current else None,
         policy=current.policy if current else None,
         behind=(await connection.execute(_LAG)).scalar_one(),
+        automation=await answer_for(connection, found),
         watches=lines,
         alerts=[AlertAnswer.of(a, registry) for a in opened],
     )
@@ -154,14 +159,26 @@ async def signal_series(
     _: Reader,
     application: str,
     signal: str,
+    *,
     start: Annotated[AwareDatetime | None, Query(alias="from")] = None,
     end: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    step: Annotated[
+        Literal["point", "minute", "hour"],
+        Query(description="Length of a stretch; those of hours are kept for good."),
+    ] = "point",
 ) -> list[Series]:
     """Means with 95 % intervals over stretches of time in [from, to), one series a subject."""
     found, registry = await named(connection, application)
     series: dict[str, Series] = {}
     shown = f1_of if signal.startswith("metric.f1") else plainly
-    for point in await alarms.read_points(connection, found.id, signal, start, end):
+    if step == "point":
+        points = await alarms.read_points(connection, found.id, signal, start, end)
+    else:
+        length = MINUTE_S if step == "minute" else HOUR_S
+        points = await read_summaries(
+            connection, found.id, signal, step_s=length, start=start, end=end
+        )
+    for point in points:
         line = series.setdefault(
             point.subject,
             Series(

@@ -115,6 +115,18 @@ def test_the_switch_of_all_outranks_that_of_an_application(database: str) -> Non
         assert client.put("/v1/automation", json={"enabled": "perhaps"}).status_code == 422
 
 
+def test_health_shows_the_switch_and_series_come_by_the_hour(database: str) -> None:
+    happen(database)
+    with monitor_api(settings_for(database)) as client:
+        client.put("/v1/automation", json={"enabled": False, "reason": "storm"})
+        shown = client.get("/v1/applications/market/health").json()["automation"]
+        assert (shown["enabled"], shown["of_all"]["reason"]) == (False, "storm")
+        path = "/v1/applications/market/signals/loss"
+        for step in ("point", "minute", "hour"):
+            assert client.get(path, params={"step": step}).json() == []
+        assert client.get(path, params={"step": "year"}).status_code == 422
+
+
 def test_a_reader_sees_the_switch_and_may_not_turn_it(database: str) -> None:
     happen(database)
     with monitor_api(settings_for(database), key="reader") as client:
