@@ -199,7 +199,8 @@ async def ensemble(folder: Path) -> dict[str, Any]:
         }
         costs = [queue.cost.seconds(1) * 1000 for queue in queues.values()]
     return {
-        "members": MEMBERS, "trees": list(TREES), "depth": DEPTH, "rate": RATE, "replica_niceness": NICENESS,
+        "members": MEMBERS, "trees": list(TREES), "depth": DEPTH, "rate": RATE,
+        "replica_niceness": NICENESS,
         "objective_ms": OBJECTIVE * 1000, "member_ms_mean": float(np.mean(costs)), **found,
         "p99_to_objective": found["mitigated"]["p99_ms"] / (OBJECTIVE * 1000),
     }  # fmt: skip
