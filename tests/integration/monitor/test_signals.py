@@ -10,7 +10,9 @@ from typing import Any
 import asyncpg
 import numpy as np
 
+from migrations.upgrade import upgrade
 from tests.support.monitoring import catch_up, rows_of, settings_for
+from tests.support.postgres import sqlalchemy_url
 from tests.support.shipped import (
     DEFAULT,
     START,
@@ -222,5 +224,32 @@ def test_a_worse_canary_is_found_by_the_rows_that_chance_dealt_it(database: str)
             " WHERE w.signal = 'canary_difference'",
         )
         assert [(row["name"], row["subject"]) for row in found] == [("canary", "2,1")]
+
+    asyncio.run(check())
+
+
+def test_any_split_into_turns_leaves_the_same_states(database: str, empty_database: str) -> None:
+    def row(number: int, rng: np.random.Generator) -> dict[str, Any]:
+        made = plain(number, rng)
+        values = np.frombuffer(made["input"]).copy()
+        if number >= 700:
+            values += 1.5
+        if rng.random() < 0.1:
+            values[1] = np.nan
+        return made | {"input": values.tobytes()}
+
+    states = (
+        "SELECT w.name, s.subject, s.status, s.observations, round(s.granted::numeric, 9) AS"
+        " granted, s.alarms, round(s.statistic::numeric, 9) AS statistic FROM watch_states s"
+        " JOIN watches w ON w.id = s.watch_id ORDER BY 1, 2"
+    )
+
+    async def check() -> None:
+        await upgrade(sqlalchemy_url(empty_database))
+        for url, turn_rows in ((database, 1), (empty_database, 100_000)):
+            await lay(url, 1400, row)
+            await catch_up(settings_for(url, turn_rows=turn_rows))
+        assert await alarms(database) == await alarms(empty_database) != []
+        assert await rows_of(database, states) == await rows_of(empty_database, states)
 
     asyncio.run(check())
