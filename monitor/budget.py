@@ -23,17 +23,25 @@ guarantee."""
 def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
     """False alarms a year for each enabled watch of one application.
 
-    The budget of a tier is divided evenly over the enabled watches of that tier.
+    The budget of a tier is divided over the enabled watches of that tier: evenly, but for the
+    losses, each of which gets as much as `LOSS_WEIGHT` others.
     """
-    shares: dict[Tier, list[int]] = {}
+    shares: dict[Tier, dict[int, float]] = {}
     for watch in watches:
         if watch.enabled and watch.detector not in OWN_ERROR_RATE:
-            shares.setdefault(watch.tier, []).append(watch.id)
+            weight = LOSS_WEIGHT if watch.signal in LOSSES else 1.0
+            shares.setdefault(watch.tier, {})[watch.id] = weight
     return {
-        watch: settings.budget(tier) / len(members)
+        watch: settings.budget(tier) * weight / sum(members.values())
         for tier, members in shares.items()
-        for watch in members
+        for watch, weight in members.items()
     }
+
+
+LOSSES = ("loss", "loss_difference", "challenger_difference")
+LOSS_WEIGHT = 8.0
+"""A loss comes late and is noisy, so a smaller budget costs it many rows; a feature gone missing
+or a burst of default answers is plain after a few, at any budget."""
 
 
 def grants(

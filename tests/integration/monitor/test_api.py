@@ -133,7 +133,7 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
     unguaranteed = {"detector": "adwin", "tier": "rollback", "remedy": "roll_back"}
     assert client.post("/v1/watches", json=body | unguaranteed).status_code == 422
     made = client.post("/v1/watches", json=body | {"settings": {"limit": 0.2}})
-    assert (made.status_code, made.json()["budget_per_year"]) == (201, 1 / 6)
+    assert (made.status_code, made.json()["budget_per_year"]) == (201, 8 / 27)
     assert client.post("/v1/watches", json=body).json()["code"] == "name_taken"
     number = made.json()["id"]
     off = client.patch(f"/v1/watches/{number}", json={"enabled": False})
@@ -179,3 +179,69 @@ def test_a_file_is_replayed_row_by_row(tmp_path: Path) -> None:
     assert 4000 < first["row"] < 4400
     assert abs(first["onset_row"] - 4000) < 100
     assert report["expected_false_alarms"] < 0.05
+
+
+def test_a_webhook_says_what_form_it_wants_and_what_was_given_up(client: httpx.Client) -> None:
+    def make(**body: object) -> httpx.Response:
+        return client.post("/v1/webhooks", json=body)
+
+    public = "https://93.184.216.34/hook"
+    made = make(url=public, format="slack").json()
+    assert (made["format"], made["envelope"]) == ("slack", "none")
+    assert make(url=public, envelope="cloudevents").json()["envelope"] == "cloudevents"
+    wrong = [
+        ({"url": public, "format": "slack", "envelope": "cloudevents"}, "/envelope"),
+        ({"url": public, "format": "email"}, "/format"),
+        ({"url": "mailto:a@example.com", "format": "slack"}, "/format"),
+        # No mail server is set here.
+        ({"url": "mailto:a@example.com"}, "/url"),
+        ({"url": "mailto:a@example.com,b@example.com"}, "/url"),
+        ({"url": "ftp://example.com"}, "/url"),
+    ]
+    for body, path in wrong:
+        answer = make(**body)
+        assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, path), body
+    assert make(url="http://169.254.169.254/latest").json()["code"] == "forbidden_target"
+    number = made["id"]
+    queued = client.post(f"/v1/webhooks/{number}/test").json()["delivery"]
+    listed = {w["id"]: w for w in client.get("/v1/webhooks").json()}
+    assert (listed[number]["waiting"], listed[number]["dead"]) == (1, 0)
+    path = f"/v1/webhooks/{number}/deliveries"
+    assert client.get(path, params={"state": "dead"}).json() == []
+    assert [d["id"] for d in client.get(path, params={"state": "waiting"}).json()] == [queued]
+    again = client.post(f"{path}/{queued}/redeliver")
+    assert (again.status_code, again.json()["delivery"]) == (202, queued)
+
+
+def test_an_alert_is_told_in_sentences_with_its_group_and_how_it_ends(
+    client: httpx.Client,
+) -> None:
+    alerts = client.get("/v1/alerts", params={"state": "open"}).json()
+    worst = next(a for a in alerts if a["kind"] == "loss_difference")
+    assert worst["group"] == "market/price:2"
+    assert worst["inhibited_by"] is None
+    assert worst["text"].startswith("ROLLBACK: market: price:2 errs more than price:1")
+    assert "How it ends: it resolves by itself once" in worst["text"]
+    assert worst["recovery"]["threshold"] == 1.0
+    assert list(worst["detail"])[:7] == [
+        "what",
+        "since",
+        "how_sure",
+        "how_bad",
+        "where",
+        "done",
+        "link",
+    ]
+    loss = next(a for a in alerts if a["kind"] == "loss" and a["versions"] == "price:2")
+    assert loss["inhibited_by"] == worst["id"]
+
+
+def test_a_silence_has_an_author_a_reason_and_an_end_to_come(client: httpx.Client) -> None:
+    body = {"application": "market", "reason": "moving", "until": "2020-01-01T00:00:00Z"}
+    past = client.post("/v1/silences", json=body)
+    assert past.json()["errors"][0]["path"] == "/until"
+    made = client.post("/v1/silences", json=body | {"until": "2999-01-01T00:00:00Z"}).json()
+    assert (made["author"], made["reason"], made["kind"]) == ("admin", "moving", None)
+    assert [s["id"] for s in client.get("/v1/silences").json()] == [made["id"]]
+    assert client.delete(f"/v1/silences/{made['id']}").status_code == 204
+    assert client.get("/v1/silences").json() == []
