@@ -249,6 +249,20 @@ def test_a_proposal_ends_when_the_route_moves_on(database: str) -> None:
     on_stage(database, work)
 
 
+def test_a_decision_about_a_route_that_has_moved_is_not_even_sent(database: str) -> None:
+    async def work(stage: Stage) -> None:
+        watch = await add_watch(stage.engine, "back", [ROLL_BACK])
+        await alarm(stage.engine, stage.settings, watch, "2", stage.clock)
+        connection = await asyncpg.connect(stage.settings.database_url)
+        await add_revision(connection, {"kind": "single", "champion": "price:3"})
+        await connection.close()
+        await stage.act()
+        assert await stage.states() == [("roll_back", "held", None)]
+
+    # Whatever were sent would be refused, and so end as failed.
+    on_stage(database, work, "refuses")
+
+
 def test_every_act_is_a_revision_with_its_evidence(database: str) -> None:
     async def work(stage: Stage) -> None:
         watch = await add_watch(stage.engine, "back", [ROLL_BACK])
