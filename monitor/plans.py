@@ -123,7 +123,9 @@ def _change_share(ground: Ground, share: float) -> Plan | str:
         return f"{ground.names[0]} is not part of revision {current.revision} any more"
     if share == before:
         return f"the canary's share is {share:g} already"
-    policy = current.policy | {"share": share}
+    # A schedule would go on over the new share.
+    policy = {name: value for name, value in current.policy.items() if name != "ramp"}
+    policy["share"] = share
     champion: str = current.champion
     to, away_from = (challenger, champion) if share > before else (champion, challenger)
     return _put(ground, "change_share", policy, to=str(to), away_from=str(away_from))
