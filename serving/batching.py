@@ -1,113 +1,48 @@
 """One adaptive queue for each version.
 
-A batch is formed when the replica is free, never by a clock: a window spoils cheap models, and two
+A batch is formed when a replica is free, never by a clock: a window spoils cheap models, and two
 batches in flight leave dear ones with tiny batches. The cost of a batch is learned from the
-replica's own clock; its size is what the tightest deadline allows.
+replica's own clock; its size is what the tightest deadline allows. Nothing is ever padded.
 """
 
 import asyncio
 import heapq
-import json
 import logging
-from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import IntEnum, StrEnum
 from pathlib import Path
 
+from serving.batch import Answer, Batch, BatchLimits, Entry, Outcome, State
 from serving.batch_cost import BatchCost
+from serving.batch_replica import BatchReplica
+from serving.batch_size import Controller, make_size
+from serving.cache import NO_CACHE, AnswerCache, CacheLimits
 from serving.errors import VersionFailedToStartError
-from serving.launchers.base import Launcher
+from serving.launchers.base import UNLIMITED, Launcher, Limits
 from serving.records import Version
-from serving.replica.protocol import Encoding, Frame, Kind, ProtocolError
-from serving.replica_client import BatchAnswer, Hello, parse_answer, predict_frame
-from serving.replica_supervisor import ReplicaSupervisor
+from serving.replica.protocol import Encoding
+from serving.replica_client import Hello
+from serving.suspects import Suspects
+
+__all__ = ["Answer", "BatchLimits", "BatchQueue", "Outcome", "QueueOptions", "State"]
 
 log = logging.getLogger("serving.batching")
 
-
-class Outcome(IntEnum):
-    """How a request ended. All but `ANSWERED` are the record's `default_reason`."""
-
-    ANSWERED = 0
-    DEADLINE = 1
-    REPLICA_FAILED = 2
-    NO_REPLICA = 3
-    ROW_FAILED = 4
-    OVERLOADED = 5
-    TOO_FEW_MEMBERS = 6
-    """Of several versions asked together, fewer answered in time than the policy asks for."""
-    LOW_AGREEMENT = 7
-    """They agreed less than the policy asks for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one row."""
-
-    outcome: Outcome
-    output: bytes = b"null"
-    """JSON text."""
-    scores: bytes | None = None
-    """Little-endian float64, in the order of the version's classes."""
-    error: str = ""
-    """Why there is no output."""
-    cached: bool = False
-    """Whether it was kept from an equal row."""
-
-
 _REPLACED = Answer(Outcome.REPLICA_FAILED, error="the replica was being replaced")
+_LATE = Answer(Outcome.DEADLINE, error="the deadline passed")
 
 
 @dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """What bounds a batch and its wait."""
+class QueueOptions:
+    """What an operator may say of queues."""
 
-    rows: int = 512
-    """Most rows in a batch: what a cheap model gains beyond is nothing."""
-    slack_used: float = 0.9
-    """Share of the time left that a batch may be predicted to take."""
-    linger_from: float = 0.001
-    """Seconds of fixed cost from which waiting for more rows can pay at all."""
-    linger_share: float = 0.25
-    """Most of the fixed cost that is spent on waiting for more rows."""
-    background: float = 0.01
-    """Predicted seconds of a batch without a caller: the next caller may have to wait for it."""
-    stalled_after: float = 30.0
-    """Seconds without an answer after which a replica is taken to hang."""
-    warm_batches: int = 5
-    """Batches before the learned cost is trusted to turn requests away."""
-
-
-class State(StrEnum):
-    """Where a queue's replica is."""
-
-    STARTING = "starting"
-    READY = "ready"
-    RESTARTING = "restarting"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-class _Entry:
-    """One row on its way."""
-
-    __slots__ = ("block", "deadline", "deaths", "future", "waiting")
-
-    def __init__(self, block: bytes, deadline: float, future: asyncio.Future[Answer]) -> None:
-        self.block = block
-        self.deadline = deadline
-        self.future = future
-        self.deaths = 0
-        """Replicas that ended with this row in their batch."""
-        self.waiting = True
-
-
-Batch = list[_Entry]
+    controller: Controller = Controller.LEARNED
+    cache: CacheLimits = NO_CACHE
+    """Kept answers; none by default, since a model need not say the same twice."""
 
 
 class BatchQueue:
-    """The rows that wait for one version, and its replica."""
+    """The rows that wait for one version, and its replicas."""
 
     def __init__(
         self,
@@ -118,8 +53,9 @@ class BatchQueue:
         python: Path | None = None,
         encoding: str = "float64",
         limits: BatchLimits | None = None,
+        options: QueueOptions | None = None,
     ) -> None:
-        """Make a queue; `start` brings up its replica.
+        """Make a queue; `start` brings up its replicas.
 
         Parameters
         ----------
@@ -130,58 +66,86 @@ class BatchQueue:
         encoding
             Form of the blocks: `float64` or `json`.
         """
+        options = options or QueueOptions()
         self.version = version
         self.cost = BatchCost()
         self.answered = 0
         """Rows that a replica answered."""
+        self.refused = 0
+        """Rows that were turned away at the door."""
+        self._size = make_size(options.controller, self.cost)
+        self.cache = AnswerCache(options.cache) if options.cache.size else None
+        """Kept answers, where the operator wants them."""
+        self._asked: dict[bytes, Entry] = {}
+        """With a cache: rows that wait or are in flight, each computed once."""
         self._limits = limits or BatchLimits()
         self._encoding = Encoding.JSON if encoding == "json" else Encoding.FLOATS
-        self._heap: list[tuple[bool, float, int, _Entry]] = []
+        self._features = features
+        self._python = python
+        self._launcher = launcher
+        self._heap: list[tuple[bool, float, int, Entry]] = []
         self._live = 0
         self._number = 0
-        self._suspects: deque[Batch] = deque()
-        """Batches that killed a replica, to be asked again by themselves."""
-        self._flight: Batch = []
-        self._sent_at = 0.0
-        self._expected_seconds = 0.0
-        self._sequence = 0
+        self._suspects = Suspects()
         self._last_rows = 1
-        self._largest = 8
         self._forming: asyncio.Handle | None = None
         self._lingering = False
-        self._stall: asyncio.TimerHandle | None = None
         self._expiring: dict[int, Batch] = {}
-        self._classes: list[bytes] = []
         self._drained: list[asyncio.Future[None]] = []
-        self._supervisor = ReplicaSupervisor(
-            version, launcher, features=features, python=python,
-            on_ready=self._ready, on_frame=self._frame, on_lost=self._lost,
+        self._stopped = False
+        self._scaling = asyncio.Lock()
+        self._start_within = timedelta(seconds=60)
+        self._restarts_before = 0
+        """Restarts of replicas that were let go."""
+        self._replicas = [self._make(UNLIMITED)]
+
+    def _make(self, limits: Limits) -> BatchReplica:
+        return BatchReplica(
+            self.version, self._launcher, self, features=self._features, python=self._python,
+            encoding=self._encoding, limits=limits, stalled_after=self._limits.stalled_after,
         )  # fmt: skip
 
     @property
     def state(self) -> State:
-        """Where the replica is."""
-        return State(self._supervisor.state)
+        """Where the replicas are: ready as long as one of them is."""
+        if self._stopped:
+            return State.STOPPED
+        states = {replica.state for replica in self._replicas}
+        for state in (State.READY, State.RESTARTING, State.STARTING, State.FAILED):
+            if state in states:
+                return state
+        return State.STOPPED
 
     @property
     def hello(self) -> Hello | None:
-        """What the replica said of its model; none before the first start."""
-        return self._supervisor.hello
+        """What a replica said of its model; none before the first start."""
+        return self._replicas[0].supervisor.hello
 
     @property
     def last_words(self) -> str:
-        """The end of the replica's standard error."""
-        return self._supervisor.last_words
+        """The end of a replica's standard error: of one that does not answer, if there is one."""
+        silent = [one for one in self._replicas if one.state != State.READY]
+        return (silent or self._replicas)[0].supervisor.last_words
 
     @property
     def restarts(self) -> int:
         """Replicas that were replaced."""
-        return self._supervisor.restarts
+        return self._restarts_before + sum(one.supervisor.restarts for one in self._replicas)
 
     @property
     def pid(self) -> int | None:
-        """The replica's process."""
-        return self._supervisor.pid
+        """The first replica's process."""
+        return self._replicas[0].supervisor.pid
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of all replicas."""
+        return [pid for one in self._replicas if (pid := one.supervisor.pid) is not None]
+
+    @property
+    def ready(self) -> int:
+        """Replicas that answer."""
+        return sum(one.state == State.READY for one in self._replicas)
 
     @property
     def waiting(self) -> int:
@@ -190,25 +154,71 @@ class BatchQueue:
 
     @property
     def in_flight(self) -> int:
-        """Rows that the replica has."""
-        return len(self._flight)
+        """Rows that replicas have."""
+        return sum(len(replica.flight) for replica in self._replicas)
 
-    async def start(self, within: timedelta) -> Hello:
-        """Start the replica and wait until it says hello.
+    async def start(self, within: timedelta, count: int = 1) -> Hello:
+        """Start the replicas and wait until they say hello.
 
         Raises
         ------
         VersionFailedToStartError
-            If it does not within the time; carries its last words.
+            If one does not within the time; carries its last words.
         """
+        self._start_within = within
+        hello = await self._bring_up(self._replicas[0])
+        if count > 1:
+            await self.scale(count)
+        return hello
+
+    async def _bring_up(self, replica: BatchReplica) -> Hello:
         try:
-            return await self._supervisor.start(within.total_seconds())
+            return await replica.supervisor.start(self._start_within.total_seconds())
         except OSError as error:
             raise VersionFailedToStartError(self.version.ref, str(error), "") from error
 
+    async def scale(
+        self, count: int, *, cpu: float | None = None, memory_mb: int | None = None
+    ) -> None:
+        """Bring it to so many replicas, each within limits; one of them always answers.
+
+        Parameters
+        ----------
+        cpu, memory_mb
+            Where they differ from what a replica has, it is replaced, one after the other.
+
+        Raises
+        ------
+        VersionFailedToStartError
+            If a new replica does not come up; what ran goes on.
+        """
+        limits = Limits(cpu, memory_mb)
+        async with self._scaling:
+            outdated = [one for one in self._replicas if one.limits != limits]
+            while len(self._replicas) - len(outdated) < count and not self._stopped:
+                fresh = self._make(limits)
+                await self._bring_up(fresh)
+                if self._stopped:
+                    await fresh.stop(timedelta(0))
+                    return
+                self._replicas.append(fresh)
+                self.replica_ready()
+                if outdated:
+                    await self._let_go(outdated.pop(0))
+            surplus = len(self._replicas) - len(outdated) - count
+            fitting = [one for one in self._replicas if one not in outdated]
+            for replica in [*outdated, *(fitting[-surplus:] if surplus > 0 else [])]:
+                await self._let_go(replica)
+
+    async def _let_go(self, replica: BatchReplica) -> None:
+        """End a replica once it has finished the batch it has."""
+        self._replicas.remove(replica)
+        self._restarts_before += replica.supervisor.restarts
+        await replica.retire()
+
     async def drain(self, within: timedelta) -> bool:
         """Wait until nothing waits and nothing is in flight; False if time ran out."""
-        if not self._live and not self._flight and not self._suspects:
+        if self._is_empty:
             return True
         empty = asyncio.get_running_loop().create_future()
         self._drained.append(empty)
@@ -216,9 +226,17 @@ class BatchQueue:
         return bool(done)
 
     async def stop(self, grace: timedelta = timedelta(seconds=2)) -> None:
-        """End the replica; whatever still waits is answered that there is none."""
-        await self._supervisor.stop(grace)
+        """End the replicas; whatever still waits is answered that there is none."""
+        self._stopped = True
+        await asyncio.gather(*(replica.stop(grace) for replica in self._replicas))
         self._abandon(Answer(Outcome.NO_REPLICA, error="the version was stopped"))
+
+    def purge_cache(self) -> None:
+        """Forget every kept answer."""
+        if self.cache is not None:
+            self.cache.purge()
+            # What is on its way was asked before; whoever comes from now on asks anew.
+            self._asked.clear()
 
     def submit(
         self, block: bytes, deadline: float, *, background: bool = False
@@ -235,22 +253,63 @@ class BatchQueue:
             Nobody waits for it: it goes when no other row does.
         """
         loop = asyncio.get_running_loop()
+        now = loop.time()
         future: asyncio.Future[Answer] = loop.create_future()
-        refusal = self._refuse(loop.time(), deadline)
-        if refusal is not None:
-            future.set_result(refusal)
+        entry = Entry(block, now, deadline, future, background)
+        if self.cache is not None and self._is_known(entry, now):
+            if not future.done():
+                self._expire_at(loop, entry)
             return future
-        entry = _Entry(block, deadline, future)
+        answer = self._refuse(now, deadline)
+        suspected = False
+        if answer is None and self._suspects.knows_any:
+            answer = self._suspects.verdict(block, now)
+            suspected = answer is None and self._suspects.is_suspected(block, now)
+        if answer is not None:
+            future.set_result(answer)
+            return future
         self._expire_at(loop, entry)
-        self._push(entry, background)
-        if not self._flight:
-            self._wake(loop)
+        if suspected:
+            self._suspects.add(entry)
+        else:
+            self._push(entry)
+        if self.cache is not None:
+            self._asked[block] = entry
+        self._wake(loop)
         return future
+
+    def _is_known(self, entry: Entry, now: float) -> bool:
+        """Answer a row from the cache, or let it follow an equal one that is on its way."""
+        cache = self.cache
+        assert cache is not None  # asked only with one
+        kept = cache.get(entry.block, now)
+        if kept is not None:
+            cache.hits += 1
+            entry.future.set_result(kept)
+            return True
+        first = self._asked.get(entry.block)
+        if first is None or not first.is_wanted:
+            cache.misses += 1
+            return False
+        cache.hits += 1
+        if first.followers is None:
+            first.followers = []
+        first.followers.append(entry)
+        urgency = (entry.background, entry.deadline)
+        if first.waiting and urgency < (first.background, first.deadline):
+            # It is more urgent than the row it follows, which takes its place in the queue.
+            self._number += 1
+            first.background, first.deadline = entry.background, entry.deadline
+            heapq.heappush(self._heap, (entry.background, entry.deadline, self._number, first))
+        return True
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._forming is None:
             # Not at once: all requests that the loop reads in this turn share the batch.
-            self._forming = loop.call_soon(self._form)
+            for replica in self._replicas:
+                if replica.is_free:
+                    self._forming = loop.call_soon(self._form)
+                    return
         elif self._lingering and self._live >= self._last_rows:
             self._forming.cancel()
             self._lingering = False
@@ -258,26 +317,39 @@ class BatchQueue:
 
     def _refuse(self, now: float, deadline: float) -> Answer | None:
         """An answer at the door where waiting has no prospect."""
-        state = self._supervisor.state
+        if len(self._replicas) == 1:
+            # The usual case, decided by plain comparisons: it is asked for every row.
+            replica = self._replicas[0]
+            state = replica.supervisor.state
+            ready, left = 1, replica.ends_at - now if replica.flight else 0.0
+            if state == "ready" and not replica.flight and not self._live:
+                return None
+        else:
+            state = self.state
+            busy = [one.ends_at - now for one in self._replicas if one.state == State.READY]
+            ready, left = max(1, len(busy)), min(busy, default=0.0)
         if state in (State.FAILED, State.STOPPED):
             return Answer(Outcome.NO_REPLICA, error=f"the version has {state}")
         # With nothing before it a row is always tried: a wrong estimate then corrects itself.
-        if not self._flight or self.cost.observed < self._limits.warm_batches:
+        if self.cost.observed < self._limits.warm_batches or (left <= 0 and not self._live):
             return None
-        left = max(0.0, self._sent_at + self._expected_seconds - now)
-        rows = self._live + 1
-        batches = -(-rows // self._limits.rows)
-        if now + left + self.cost.seconds(rows, batches) <= deadline:
+        rows = self._live // ready + 1
+        batches = -(-rows // self._size.rows_within(deadline - now, self._limits.rows))
+        wait = max(0.0, left) + self.cost.seconds(rows, batches)
+        if wait <= self._limits.admitted * (deadline - now):
             return None
-        return Answer(Outcome.OVERLOADED, error=f"{rows} rows wait and the deadline would pass")
+        self.refused += 1
+        return Answer(
+            Outcome.OVERLOADED, error=f"{self._live} rows wait and the deadline would pass"
+        )
 
-    def _push(self, entry: _Entry, background: bool) -> None:
+    def _push(self, entry: Entry) -> None:
         self._number += 1
         self._live += 1
         entry.waiting = True
-        heapq.heappush(self._heap, (background, entry.deadline, self._number, entry))
+        heapq.heappush(self._heap, (entry.background, entry.deadline, self._number, entry))
 
-    def _expire_at(self, loop: asyncio.AbstractEventLoop, entry: _Entry) -> None:
+    def _expire_at(self, loop: asyncio.AbstractEventLoop, entry: Entry) -> None:
         """Answer by the deadline; the rows of one millisecond share a timer."""
         tick = int(entry.deadline * 1000)
         batch = self._expiring.get(tick)
@@ -289,12 +361,18 @@ class BatchQueue:
     def _expire(self, tick: int) -> None:
         late = self._late()
         for entry in self._expiring.pop(tick):
+            if not entry.future.done():
+                entry.future.set_result(_REPLACED if entry.deaths else late)
+            # A row whose followers have more time stays in the queue for them.
+            if entry.is_wanted:
+                continue
             if entry.waiting:
                 entry.waiting = False
                 self._live -= 1
-            if entry.future.done():
-                continue
-            entry.future.set_result(_REPLACED if entry.deaths else late)
+                self._forget(entry)
+            elif entry.deaths:
+                # It is not asked again; a late answer to any other is still worth keeping.
+                self._forget(entry)
         if len(self._heap) > 1024 and len(self._heap) > 2 * self._live:
             # A replica that hangs pops nothing: without this, what expired would pile up.
             self._heap = [item for item in self._heap if item[3].waiting]
@@ -303,34 +381,50 @@ class BatchQueue:
 
     def _late(self) -> Answer:
         """What a row is told that no replica answered in time."""
-        state = self._supervisor.state
+        state = self.state
         if state == State.READY:
-            return Answer(Outcome.DEADLINE, error="the deadline passed")
+            return _LATE
         if state == State.RESTARTING:
             return _REPLACED
         return Answer(Outcome.NO_REPLICA, error=f"the version is {state}")
 
     def _form(self, lingered: bool = False) -> None:
-        """Send the next batch if the replica is free."""
+        """Give every free replica a batch; the one that has been idle for longest comes first."""
         self._forming = None
         self._lingering = False
-        if self._flight or self._supervisor.state != State.READY:
+        if self._stopped:
             return
+        free = [replica for replica in self._replicas if replica.is_free]
+        if not free:
+            return
+        if len(free) > 1:
+            free.sort(key=lambda one: one.idle_since)
         now = asyncio.get_running_loop().time()
-        while self._suspects:
-            batch = [entry for entry in self._suspects.popleft() if not entry.future.done()]
+        # One at a time: a row that ends replicas must not end all of them.
+        if self._suspects and not any(one.tries_suspects for one in self._replicas):
+            batch = self._suspects.take()
             if batch:
-                self._send(batch, now)
-                return
-        if not lingered and (pause := self._linger(now)):
+                replica = free.pop(0)
+                self._send(replica, batch, now)
+                replica.tries_suspects = True
+        if free and not lingered and (pause := self._linger(now)):
             self._lingering = True
             self._forming = asyncio.get_running_loop().call_later(pause, self._form, True)
             return
-        batch = self._take(now)
-        if batch:
-            self._send(batch, now)
-        else:
-            self._notice_empty()
+        while free and self._live:
+            batch = self._take(now, self._share(len(free)))
+            if not batch:
+                break
+            self._send(free.pop(0), batch, now)
+        self._notice_empty()
+
+    def _share(self, free: int) -> int:
+        """Most rows for one of several free replicas: divided as far as that shortens anything."""
+        if free == 1:
+            return self._limits.rows
+        work = self.cost.per_row * self._live
+        parts = max(1, min(free, int(work / self.cost.fixed) if self.cost.fixed > 0 else free))
+        return min(self._limits.rows, -(-self._live // parts))
 
     def _linger(self, now: float) -> float:
         """Seconds to wait for more: a share of a large fixed cost, nothing for a lone caller."""
@@ -341,11 +435,9 @@ class BatchQueue:
         slack = self._heap[0][1] - now - self.cost.seconds(self._live)
         return max(0.0, min(share * fixed, slack * 0.5))
 
-    def _take(self, now: float) -> Batch:
+    def _take(self, now: float, limit: int) -> Batch:
         """The most urgent rows, as many as their tightest deadline allows."""
         batch: Batch = []
-        # Nothing is known of a batch much larger than any before: sizes grow step by step.
-        limit = min(self._limits.rows, 2 * self._largest)
         heap = self._heap
         kind = False
         while heap and len(batch) < limit:
@@ -357,116 +449,94 @@ class BatchQueue:
                 continue
             entry.waiting = False
             self._live -= 1
-            if entry.future.done():
+            if not entry.is_wanted:
                 # Its caller went away.
+                self._forget(entry)
                 continue
             if not batch:
                 kind = background
                 seconds = (deadline - now) * self._limits.slack_used
                 if background:
                     seconds = min(seconds, self._limits.background + self.cost.fixed)
-                limit = self.cost.rows_within(seconds, limit)
+                limit = self._size.rows_within(seconds, limit)
             batch.append(entry)
         return batch
 
-    def _send(self, batch: Batch, now: float) -> None:
-        self._sequence += 1
-        self._flight = batch
+    def _send(self, replica: BatchReplica, batch: Batch, now: float) -> None:
         self._last_rows = len(batch)
-        self._largest = max(self._largest, len(batch))
-        self._sent_at = now
-        self._expected_seconds = self.cost.seconds(len(batch))
-        blocks = [entry.block for entry in batch]
-        loop = asyncio.get_running_loop()
-        self._stall = loop.call_later(self._limits.stalled_after, self._stalled)
-        self._supervisor.send(predict_frame(self._encoding, blocks, self._sequence))
+        replica.send(batch, now, self.cost.seconds(len(batch)))
 
-    def _stalled(self) -> None:
-        log.warning("replica_stalled version=%s rows=%d", self.version.ref, len(self._flight))
-        self._supervisor.replace("the replica gave no answer for too long")
-
-    def _ready(self, hello: Hello) -> None:
-        self._classes = [json.dumps(one).encode() for one in hello.classes or ()]
+    def replica_ready(self) -> None:
+        """A replica can take a batch."""
         self._form()
 
-    def _frame(self, frame: Frame) -> None:
-        """Take the answer to the batch in flight."""
-        batch = self._flight
-        if not batch or frame.sequence != self._sequence:
-            raise ProtocolError(f"expected no answer to batch {frame.sequence}")
-        if frame.kind == Kind.FAILURE:
-            failed = Answer(Outcome.ROW_FAILED, error=bytes(frame.payload).decode())
-            self._land()
-            _resolve(batch, [failed] * len(batch))
-        else:
-            answer = parse_answer(frame, len(batch), self._classes)
-            self._land()
-            self.cost.observe(len(batch), answer.seconds)
+    def batch_done(self, batch: Batch, answers: list[Answer], seconds: float | None) -> None:
+        """Hand a replica's answers to their callers, and give it the next batch."""
+        if seconds is not None:
+            self.cost.observe(len(batch), seconds)
+            objective = min(entry.deadline - entry.arrived for entry in batch)
+            self._size.observe(len(batch), seconds, objective)
             self.answered += len(batch)
-            _resolve(batch, _answers(answer))
+        if self._suspects.knows_any:
+            self._suspects.clear(batch)
+        if self.cache is not None:
+            self._keep(self.cache, batch, answers)
+        for entry, answer in zip(batch, answers, strict=True):
+            if entry.followers is None:
+                if not entry.future.done():
+                    entry.future.set_result(answer)
+            else:
+                entry.resolve(answer)
         self._form()
 
-    def _land(self) -> None:
-        self._flight = []
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+    def _keep(self, cache: AnswerCache, batch: Batch, answers: list[Answer]) -> None:
+        now = asyncio.get_running_loop().time()
+        for entry, answer in zip(batch, answers, strict=True):
+            # A row that was asked before the cache was purged is no longer known here.
+            if self._asked.get(entry.block) is entry:
+                del self._asked[entry.block]
+                if answer.outcome is Outcome.ANSWERED:
+                    cache.put(entry.block, answer, now)
 
-    def _lost(self, reason: str, *, gone_for_good: bool) -> None:
-        """Ask again what the replica had when it ended; divide it once it seems to be the cause."""
-        batch = [entry for entry in self._flight if not entry.future.done()]
-        self._land()
+    def _forget(self, entry: Entry) -> None:
+        if self._asked.get(entry.block) is entry:
+            del self._asked[entry.block]
+
+    def batch_lost(self, batch: Batch, reason: str, *, hung: bool) -> None:
+        """Ask again what a replica had when it ended, on another one if there is one."""
+        now = asyncio.get_running_loop().time()
+        self._suspects.blame(batch, reason, now)
         for entry in batch:
-            entry.deaths += 1
-        if gone_for_good:
-            self._suspects.append(batch)
+            if entry.future.done() and not entry.is_wanted:
+                self._forget(entry)
+        if self.ready:
+            self._form()
+
+    def replica_gone(self, reason: str) -> None:
+        """A replica does not start any more: with no other one left, nobody waits in vain."""
+        if all(one.state in (State.FAILED, State.STOPPED) for one in self._replicas):
             self._abandon(Answer(Outcome.NO_REPLICA, error=reason))
-        elif batch and batch[0].deaths < 2:
-            self._suspects.append(batch)
-        elif len(batch) == 1:
-            # Twice alone or in company, and alone at last: this row ends replicas.
-            error = f"the model's process ended on this row: {reason}"
-            _resolve(batch, [Answer(Outcome.ROW_FAILED, error=error)])
-        elif batch:
-            half = len(batch) // 2
-            self._suspects += [batch[:half], batch[half:]]
 
     def _abandon(self, answer: Answer) -> None:
         """Answer everything that waits or is in flight."""
-        entries = [*self._flight, *(entry for _, _, _, entry in self._heap)]
-        for batch in self._suspects:
-            entries += batch
-        self._land()
-        self._suspects.clear()
+        entries = [*(entry for _, _, _, entry in self._heap), *self._suspects.empty()]
+        for replica in self._replicas:
+            entries += replica.land()
         self._heap.clear()
+        self._asked.clear()
         self._live = 0
         for entry in entries:
             entry.waiting = False
-        _resolve(entries, [answer] * len(entries))
+            entry.resolve(answer)
         self._notice_empty()
 
+    @property
+    def _is_empty(self) -> bool:
+        return not self._live and not self._suspects and not self.in_flight
+
     def _notice_empty(self) -> None:
-        if self._drained and not self._live and not self._flight and not self._suspects:
+        if self._drained and self._is_empty:
             for future in self._drained:
                 if not future.done():
                     future.set_result(None)
             self._drained.clear()
-
-
-def _answers(batch: BatchAnswer) -> list[Answer]:
-    if batch.scores is None:
-        answers = [Answer(Outcome.ANSWERED, output) for output in batch.outputs]
-    else:
-        answers = [
-            Answer(Outcome.ANSWERED, output, scores)
-            for output, scores in zip(batch.outputs, batch.scores, strict=True)
-        ]
-    for row, message in batch.errors.items():
-        answers[row] = Answer(Outcome.ROW_FAILED, error=message)
-    return answers
-
-
-def _resolve(batch: Batch, answers: list[Answer]) -> None:
-    for entry, answer in zip(batch, answers, strict=True):
-        if not entry.future.done():
-            entry.future.set_result(answer)
