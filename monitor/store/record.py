@@ -51,7 +51,6 @@ _ANSWER = """
            {xact_id}, p.shipment, p.predicted_at, p.id, p.version_id, p.application_id, p.revision,
            p.flags, coalesce(p.default_reason, int2 '-1'), p.latency_us, p.propensity,
            p.input, coalesce(p.output, ''), coalesce(p.scores, ''), coalesce(p.context::text, '')
-      FROM predictions p
 """
 _ANSWER_LAYOUT = Layout(
     (">i8", ">i8", ">i8", "S16", ">i4", ">i4", ">i4", ">i2", ">i2", ">i4", ">f4"), texts=4
@@ -59,28 +58,27 @@ _ANSWER_LAYOUT = Layout(
 _LABEL = """
     SELECT octet_length(f.label), {xact_id}, f.shipment, f.received_at, f.id, f.prediction_id,
            f.label
-      FROM feedback f
 """
 _LABEL_LAYOUT = Layout((">i8", ">i8", ">i8", "S16", "S16"), texts=1)
 _OF_SHIPMENT = "JOIN shipments s ON s.id = {row}.shipment"
 _XACT_ID = "s.xact_id::text::bigint"
 
 # Ids travel as one literal, cut up there: a list of them would cost more than the rows they find.
+# OFFSET 0 keeps Postgres from pulling the cutting into the search, where it would be done for every
+# pair of an id and a row, and from reading a whole partition for each id.
 _IDS = """
-    JOIN (SELECT encode(substring(all_ids.ids FROM i * 16 + 1 FOR 16), 'hex')::uuid AS id
-            FROM (SELECT '\\x{ids}'::bytea AS ids OFFSET 0) all_ids,
-                 generate_series(0, {last}) AS i) AS n
+      FROM (SELECT encode(substring(all_ids.ids FROM i * 16 + 1 FOR 16), 'hex')::uuid AS id
+              FROM (SELECT '\\x{ids}'::bytea AS ids OFFSET 0) all_ids,
+                   generate_series(0, {last}) AS i OFFSET 0) AS n
 """
 # The millisecond in an id is that of `predicted_at`, so an id alone leads to its partition and key.
 _IDS_WITH_MOMENTS = """
-    JOIN (SELECT encode(substring(all_ids.ids FROM i * 16 + 1 FOR 16), 'hex')::uuid AS id,
-                 timestamptz 'epoch' + ('x' || encode(
-                   substring(all_ids.ids FROM i * 16 + 1 FOR 6), 'hex'))::bit(48)::bigint
-                   * interval '1 millisecond' AS moment
-            FROM (SELECT '\\x{ids}'::bytea AS ids OFFSET 0) all_ids,
-                 generate_series(0, {last}) AS i) AS n
-      ON p.predicted_at >= n.moment AND p.predicted_at < n.moment + interval '1 millisecond'
-     AND p.id = n.id
+      FROM (SELECT encode(substring(all_ids.ids FROM i * 16 + 1 FOR 16), 'hex')::uuid AS id,
+                   timestamptz 'epoch' + ('x' || encode(
+                     substring(all_ids.ids FROM i * 16 + 1 FOR 6), 'hex'))::bit(48)::bigint
+                     * interval '1 millisecond' AS moment
+              FROM (SELECT '\\x{ids}'::bytea AS ids OFFSET 0) all_ids,
+                   generate_series(0, {last}) AS i OFFSET 0) AS n
 """
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 in microseconds since 1970: where Postgres counts from."""
@@ -161,6 +159,7 @@ async def _shipped_answers(
     if not with_rows:
         return _answers(b"")
     query = f"""{_ANSWER.format(xact_id="int8 '0'")}
+         FROM predictions p
         WHERE p.predicted_at BETWEEN {_moment(min(low for low, _, _ in with_rows))}
                                  AND {_moment(max(high for _, high, _ in with_rows))}
           AND p.shipment = ANY({_listed(s.position.shipment for _, _, s in with_rows)}) {mine}"""
@@ -176,10 +175,16 @@ async def _named_answers(connection: AsyncConnection, ids: Ids, where: str) -> A
         from_micros(int.from_bytes(id_at(ids, i).bytes[:6]) * 1000) for i in (0, len(ids) - 1)
     )
     named = _IDS_WITH_MOMENTS.format(ids=ids.tobytes().hex(), last=len(ids) - 1)
-    query = f"""{_ANSWER.format(xact_id=_XACT_ID)} {_OF_SHIPMENT.format(row="p")} {named}
-        WHERE p.predicted_at BETWEEN {_moment(low)} AND {_moment(high)} + interval '1 millisecond'
-          AND {where}"""
-    return _answers(await copy_out(connection, query))
+    query = f"""{_ANSWER.format(xact_id=_XACT_ID)} {named}
+         CROSS JOIN LATERAL (
+             SELECT p.* FROM predictions p
+              WHERE p.predicted_at >= n.moment
+                AND p.predicted_at < n.moment + interval '1 millisecond' AND p.id = n.id
+                AND p.predicted_at BETWEEN {_moment(low)}
+                                       AND {_moment(high)} + interval '1 millisecond'
+                AND {where} OFFSET 0) AS p
+         {_OF_SHIPMENT.format(row="p")}"""
+    return _answers(await _probe(connection, query))
 
 
 async def _shipped_labels(connection: AsyncConnection, shipments: Sequence[Shipment]) -> Labels:
@@ -188,6 +193,7 @@ async def _shipped_labels(connection: AsyncConnection, shipments: Sequence[Shipm
     if not with_rows:
         return _labels(b"")
     query = f"""{_LABEL.format(xact_id="int8 '0'")}
+         FROM feedback f
         WHERE f.received_at BETWEEN {_moment(min(low for low, _, _ in with_rows))}
                                 AND {_moment(max(high for _, high, _ in with_rows))}
           AND f.shipment = ANY({_listed(s.position.shipment for _, _, s in with_rows)})"""
@@ -202,17 +208,20 @@ async def _named_labels(connection: AsyncConnection, answers: Answers, here: str
     ids = np.unique(answers.id)
     named = _IDS.format(ids=ids.tobytes().hex(), last=len(ids) - 1)
     low = _moment(from_micros(int(answers.at.min())) - SKEW)
-    query = f"""{_LABEL.format(xact_id=_XACT_ID)} {_OF_SHIPMENT.format(row="f")}
-        {named} ON f.prediction_id = n.id
-        WHERE f.received_at >= {low} AND f.shipment <> ALL({here})"""
+    query = f"""{_LABEL.format(xact_id=_XACT_ID)} {named}
+         CROSS JOIN LATERAL (
+             SELECT f.* FROM feedback f
+              WHERE f.prediction_id = n.id AND f.received_at >= {low}
+                AND f.shipment <> ALL({here}) OFFSET 0) AS f
+         {_OF_SHIPMENT.format(row="f")}"""
     return _labels(await _probe(connection, query))
 
 
 async def _probe(connection: AsyncConnection, query: str) -> bytes:
-    """Labels by their predictions, one probe of an index each.
+    """Rows by ids, one probe of an index each.
 
-    While a partition is small, Postgres would rather read all of it; at every turn, that is more
-    and more until it is large enough.
+    While a partition is small or not yet analysed, Postgres would rather read all of it, for a
+    range of moments even once for each id.
     """
     await connection.execute(_BY_INDEX)
     found = await copy_out(connection, query)
