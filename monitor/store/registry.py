@@ -18,8 +18,8 @@ from monitor.records import (
     Route,
     Version,
 )
-from monitor.signals.losses import loss_of_values
 from monitor.schema import WatchRow, WatchStateRow
+from monitor.signals.losses import loss_of_values
 from serving.schema import (
     ApplicationRow,
     InputSchemaRow,
