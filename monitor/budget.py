@@ -39,9 +39,10 @@ def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
 
 
 LOSSES = ("loss", "loss_difference", "challenger_difference")
-LOSS_WEIGHT = 8.0
+LOSS_WEIGHT = 64.0
 """A loss comes late and is noisy, so a smaller budget costs it many rows; a feature gone missing
-or a burst of default answers is plain after a few, at any budget."""
+or a burst of default answers is plain after a few rows, and a budget of a 64th costs it a few more:
+what a budget buys grows with its logarithm alone."""
 
 
 def grants(
