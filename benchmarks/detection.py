@@ -1,9 +1,11 @@
 """How soon do the detectors find a change, and is anything else as fast at the same false alarms?
 
-Run ``python benchmarks/detection.py [--json FILE]``. Ours beside river's, a windowed KS test and
-PSI, with the exact optimum for a change known in advance; then the targets for delay. About ten
-minutes of one core; ``--scale 0.1`` runs a tenth of the streams. A contestant as fast as ours or
-faster, at no more false alarms, is marked.
+Run ``python benchmarks/detection.py [--peers evidently nannyml frouros] [--json FILE]``. Ours
+beside river's, a windowed KS test and PSI, and packages that need an environment of their own,
+which is made for them; with the exact optimum for a change known in advance; then the targets for
+delay. About ten minutes of one core; ``--scale 0.1`` runs a tenth of the streams. A contestant as
+fast as ours or faster, at no more false alarms, is marked. Each finished line is kept in the
+``--state`` file: Ctrl-C, and the same command goes on.
 """
 
 import argparse
@@ -12,15 +14,17 @@ import platform
 import sys
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from optimum import Optimum, of_errors, of_mean, of_variance
-from race import error_rates, features, outside
-from race.contest import Delay, FalseAlarms
+from race import environments, error_rates, features, outside
+from race.contest import Contestant, Delay, FalseAlarms
 from race.targets import Target, targets
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -48,43 +52,93 @@ def generator(*names: str) -> np.random.Generator:
     return np.random.default_rng([SEED, zlib.crc32(" ".join(names).encode())])
 
 
+def read_state(path: Path) -> dict[str, Result]:
+    """Return the lines that an earlier run finished; none if another seed made them."""
+    if not path.exists():
+        return {}
+    saved = json.loads(path.read_text())
+    if saved["seed"] != SEED:
+        raise SystemExit(f"{path} was made with seed {saved['seed']}, expected {SEED}: remove it")
+    return {name: result_of(name, line) for name, line in saved["lines"].items()}
+
+
+def write_state(path: Path, kept: Mapping[str, Result]) -> None:
+    """Replace the state file in one step: an interrupted write leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    lines = {name: asdict(result) for name, result in kept.items()}
+    new.write_text(json.dumps({"seed": SEED, "lines": lines}))
+    new.replace(path)
+
+
+def result_of(name: str, line: Mapping[str, Any]) -> Result:
+    """Read one line of the state file."""
+    delays = {change: Delay(**delay) for change, delay in line["delays"].items()}
+    return Result(name, line["allowed"], FalseAlarms(**line["quiet"]), delays)
+
+
 def race(
-    scale: float, peers: Mapping[str, Path], progress: Progress
+    scale: float, peers: Mapping[str, Path], state: Path, progress: Progress
 ) -> tuple[list[Result], list[Result]]:
-    """Run all contestants of both tables."""
-    total = len(error_rates.CONTESTANTS) + len(features.CONTESTANTS) + len(peers)
+    """Run all contestants of both tables that the state file lacks."""
+    kept = read_state(state)
+    streaming = outside.STREAMING if "frouros" in peers else {}
+    total = len(error_rates.CONTESTANTS) + len(features.CONTESTANTS) + len(peers) + len(streaming)
     task = progress.add_task("", total=total)
     rates, shapes = [], []
+
+    def done(name: str, measure: Callable[[], dict[str, Result]]) -> list[Result]:
+        progress.update(task, description=name)
+        if not any(key == name or key.startswith(f"{name}, ") for key in kept):
+            kept.update(measure())
+            write_state(state, kept)
+        progress.advance(task)
+        return [one for key, one in kept.items() if key == name or key.startswith(f"{name}, ")]
+
     for contestant in error_rates.CONTESTANTS:
-        progress.update(task, description=contestant.name)
-        quiet = error_rates.null(contestant, scale, generator(contestant.name, "null"))
-        found = {
-            f".10 to .{round(after * 100):02d}": error_rates.found(
-                contestant, after, scale, generator(contestant.name, str(after))
-            )
-            for after in error_rates.AFTER
-        }
-        rates.append(Result(contestant.name, contestant.allowed, quiet, found))
-        progress.advance(task)
+        rates += done(contestant.name, partial(of_rates, contestant, scale))
+    for name, title in streaming.items():
+        rates += done(title, partial(of_frouros, peers["frouros"], name, title))
     for contestant in features.CONTESTANTS:
-        progress.update(task, description=contestant.name)
-        quiet = features.null(contestant, scale, generator(contestant.name, "null"))
-        found = {
-            change: features.found(contestant, change, scale, generator(contestant.name, change))
-            for change in features.CHANGES
-        }
-        shapes.append(Result(contestant.name, contestant.allowed, quiet, found))
-        progress.advance(task)
+        shapes += done(contestant.name, partial(of_shapes, contestant, scale))
     for package, python in peers.items():
-        progress.update(task, description=outside.NAMES[package])
-        quiet = outside.null(package, python, generator(package, "null"))
-        found = {
-            change: outside.found(package, python, change, generator(package, change))
-            for change in features.CHANGES
-        }
-        shapes.append(Result(outside.NAMES[package], None, quiet, found))
-        progress.advance(task)
+        title = f"{outside.WINDOWED[package]} each {features.WINDOW} rows"
+        shapes += done(title, partial(of_windows, package, python))
     return rates, shapes
+
+
+def of_rates(contestant: Contestant, scale: float) -> dict[str, Result]:
+    """Measure one line of the first table."""
+    quiet = error_rates.null(contestant, scale, generator(contestant.name, "null"))
+    found = {
+        f".10 to .{round(after * 100):02d}": error_rates.found(
+            contestant, after, scale, generator(contestant.name, str(after))
+        )
+        for after in error_rates.AFTER
+    }
+    return {contestant.name: Result(contestant.name, contestant.allowed, quiet, found)}
+
+
+def of_shapes(contestant: Contestant, scale: float) -> dict[str, Result]:
+    """Measure one line of the second table."""
+    quiet = features.null(contestant, scale, generator(contestant.name, "null"))
+    found = {
+        change: features.found(contestant, change, scale, generator(contestant.name, change))
+        for change in features.CHANGES
+    }
+    return {contestant.name: Result(contestant.name, contestant.allowed, quiet, found)}
+
+
+def of_frouros(python: Path, name: str, title: str) -> dict[str, Result]:
+    """Measure one of frouros' detectors."""
+    quiet, found = outside.streaming(python, name, generator("frouros", name))
+    return {title: Result(title, None, quiet, found)}
+
+
+def of_windows(package: str, python: Path) -> dict[str, Result]:
+    """Measure both lines of a package that compares windows."""
+    lines = outside.windowed(package, python, generator(package))
+    return {title: Result(title, None, quiet, found) for title, (quiet, found) in lines.items()}
 
 
 def optima() -> tuple[dict[str, dict[str, Optimum]], dict[str, Optimum]]:
@@ -201,13 +255,15 @@ def show_targets(found: Sequence[Target], console: Console) -> None:
     console.print(table)
 
 
-def peer(text: str) -> tuple[str, Path]:
-    """Read PACKAGE=PYTHON."""
-    package, _, python = text.partition("=")
-    if package not in outside.NAMES or not Path(python).is_file():
-        known = ", ".join(outside.NAMES)
-        raise argparse.ArgumentTypeError(f"expected {known} and an interpreter's path, got {text}")
-    return package, Path(python)
+def peers_that_install(names: Sequence[str], console: Console) -> dict[str, Path]:
+    """Return the interpreter of each package; one that does not install is named and left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = environments.environment(name)
+        except SystemExit as error:
+            console.print(f"{name} does not install: {error}")
+    return found
 
 
 def main() -> int:
@@ -216,22 +272,23 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the streams to run")
     parser.add_argument(
-        "--peer",
-        type=peer,
-        action="append",
+        "--peers",
+        nargs="*",
+        choices=list(outside.WINDOWED),
         default=[],
-        metavar="PACKAGE=PYTHON",
-        help="also run evidently or nannyml, with an interpreter that has it; may be repeated",
+        help="also run these packages, each in an environment that is made for it once",
     )
+    parser.add_argument("--state", type=Path, default=Path("build/detection-state.json"))
     arguments = parser.parse_args()
     if not arguments.scale > 0.0:
         parser.error(f"--scale: expected a number above 0, got {arguments.scale}")
     console = Console()
+    peers = peers_that_install(arguments.peers, console)
     began = time.process_time()
     best_rates, best_shapes = optima()
     columns = (TextColumn("{task.description:<46}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        rates, shapes = race(arguments.scale, dict(arguments.peer), progress)
+        rates, shapes = race(arguments.scale, peers, arguments.state, progress)
     pool = next(r for r in rates if r.name.startswith("growing pool"))
     found = targets(
         pool_delays=pool.delays,
@@ -249,11 +306,13 @@ def main() -> int:
     console.print(f"seed {SEED}, {cpu:.0f} CPU-seconds")
     if arguments.json:
         figures = {
-            "command": f"python benchmarks/detection.py --scale {arguments.scale:g} --json FILE",
+            "command": f"python benchmarks/detection.py --scale {arguments.scale:g} "
+            f"--peers {' '.join(peers)} --json FILE",
             "seed": SEED,
             "cpu_seconds": cpu,
             "python": platform.python_version(),
-            "versions": {name: version(name) for name in ("numpy", "scipy", "river")},
+            "versions": {name: version(name) for name in ("numpy", "scipy", "river")}
+            | {name: environments.REQUIREMENTS[name][0].partition("==")[2] for name in peers},
             "optimum_errors": {
                 name: {change: asdict(o) for change, o in by_change.items()}
                 for name, by_change in best_rates.items()

@@ -19,19 +19,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from suite import dependence, features, hazards, labels, means, releases
-from suite.scenario import CONFIDENCE, SEED, Count, Scenario, Verdict, generator, verdict
+from suite import dependence, features, hazards, labels, means, reductions, releases
+from suite.scenario import CONFIDENCE, MOST, SEED, Count, Scenario, Verdict, generator, verdict
 
 SCENARIOS: tuple[Scenario, ...] = (
     *means.SCENARIOS,
     *dependence.SCENARIOS,
     *labels.SCENARIOS,
+    *reductions.SCENARIOS,
     *releases.SCENARIOS,
     *features.SCENARIOS,
     *hazards.SCENARIOS,
@@ -120,7 +122,7 @@ def show(verdicts: Mapping[str, Verdict], wanted: Sequence[Scenario], console: C
 
 def report(
     verdicts: Mapping[str, Verdict], wanted: Sequence[Scenario], scale: float, cpu: float
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the same figures by name."""
     return {
         "command": f"python benchmarks/promise.py --scale {scale:g} --json FILE",
@@ -146,19 +148,41 @@ def report(
     }
 
 
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of an earlier run with those of this one in their place."""
+    if before["seed"] != now["seed"]:
+        raise SystemExit(f"the JSON file was made with seed {before['seed']}, not {now['seed']}")
+    found = before["scenarios"] | now["scenarios"]
+    now["scenarios"] = {s.name: found[s.name] for s in SCENARIOS if s.name in found}
+    now["cpu_seconds"] = round(before["cpu_seconds"] + now["cpu_seconds"], 1)
+    now["kept"] = not any(
+        one["assumption_holds"] and one["ratio"] > MOST and one["lower"] > 1.0
+        for one in found.values()
+    )
+    return now
+
+
 def main() -> int:
     """Run the suite; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full suite to run")
-    parser.add_argument("--only", default="", help="run scenarios whose name contains this")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="run scenarios whose name contains this, and keep the others of the JSON file; "
+        "may be repeated",
+    )
     parser.add_argument("--state", type=Path, default=Path("build/promise-state.json"))
     arguments = parser.parse_args()
     if not arguments.scale > 0.0:
         parser.error(f"--scale: expected a number above 0, got {arguments.scale}")
-    wanted = [scenario for scenario in SCENARIOS if arguments.only in scenario.name]
-    if not wanted:
-        parser.error(f"--only: no scenario's name contains {arguments.only!r}")
+    for text in arguments.only:
+        if not any(text in scenario.name for scenario in SCENARIOS):
+            parser.error(f"--only: no scenario's name contains {text!r}")
+    wanted = [s for s in SCENARIOS if any(text in s.name for text in arguments.only or [""])]
     console = Console()
     try:
         cpu = run(wanted, arguments.scale, arguments.state, console)
@@ -171,6 +195,8 @@ def main() -> int:
     console.print(f"seed {SEED}, {cpu:.0f} CPU-seconds")
     if arguments.json:
         figures = report(verdicts, wanted, arguments.scale, cpu)
+        if arguments.only and arguments.json.exists():
+            figures = merged(json.loads(arguments.json.read_text()), figures)
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return int(any(verdicts[s.name].broken for s in wanted if s.holds))
 

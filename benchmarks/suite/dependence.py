@@ -8,6 +8,7 @@ from drift.means.blocks import Blocks
 from drift.means.bounded import BoundedMean
 from drift.means.stratified import StratifiedMean, age_edges, strata_of, stratum_limits
 from drift.means.units import Units
+from drift.means.watermark import Watermark
 from suite.feeding import fed, sessions
 from suite.scenario import Count, Scenario
 
@@ -86,6 +87,34 @@ def age_strata(rng: np.random.Generator) -> Count:
     return Count(len(rows), len(rows) / RUN_LENGTH, alarms)
 
 
+AGE = 30_000.0
+"""Ticks after which a prediction is taken with its label: ten mean delays of the slower kind."""
+
+
+def watermark(rng: np.random.Generator) -> Count:
+    """The same labels in the order of their predictions, looked at every now and then."""
+    n, run_length = 300_000, 3e4
+    dense = np.repeat(rng.random(-(-n // 5_000)) < 0.2, 5_000)[:n]
+    predicted = np.cumsum(rng.exponential(1.0, n) / np.where(dense, 3.0, 1.0))
+    wrong = (rng.random(n) < 0.1).astype(np.float64)
+    arrived = predicted + rng.exponential(1.0, n) * np.where(wrong == 1.0, 300.0, 3_000.0)
+    by_arrival, held, detector = np.argsort(arrived), Watermark(AGE), BoundedMean(0.1)
+    made = came = rows = alarms = 0
+    for now in np.arange(2_000.0, predicted[-1] + 2.0 * AGE, 2_000.0):
+        until = int(np.searchsorted(predicted, now))
+        held.predict(np.arange(made, until), predicted[made:until])
+        arriving = int(np.searchsorted(arrived[by_arrival], now))
+        keys = by_arrival[came:arriving]
+        held.label(keys, wrong[keys])
+        made, came = until, arriving
+        released = held.release(float(now))
+        losses = released.losses[released.labelled]
+        if len(losses):
+            alarms += fed(detector, losses, 1.0 / run_length)
+            rows += len(losses)
+    return Count(rows, rows / run_length, alarms)
+
+
 def daily(rng: np.random.Generator, n: int) -> tuple[Values, NDArray[np.int64]]:
     """Errors at .10 +- .02 in a daily cycle, and the hour of each."""
     rows = np.arange(n)
@@ -137,6 +166,13 @@ SCENARIOS = (
         "errors labelled after 300, others after 3,000 ticks, bursts of traffic, "
         "20 strata, limits from 100,000 labels; A = 1e5",
         age_strata,
+        101,
+    ),
+    Scenario(
+        "delay depends on the label: watermark",
+        True,
+        "the same labels, taken with their predictions 30,000 ticks later; A = 3e4",
+        watermark,
         101,
     ),
     Scenario(

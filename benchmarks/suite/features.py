@@ -3,6 +3,7 @@
 import numpy as np
 
 from drift.base import Values
+from drift.learned.ranks import LearnedScore
 from drift.ranks.categorical import CategoricalRanks
 from drift.ranks.numeric import NumericRanks, edges_from
 from suite.feeding import long_streams, seed_of
@@ -24,6 +25,15 @@ def rounded(rng: np.random.Generator, n: int) -> Values:
 def categories(rng: np.random.Generator, n: int) -> Values:
     """Codes of five categories."""
     return np.searchsorted(np.cumsum(SHARES)[:-1], rng.random(n)).astype(np.float64)
+
+
+def heavy_rows(rng: np.random.Generator, n: int) -> Values:
+    """Rows of five columns: heavy tails, ties, a flag, and two that depend on each other."""
+    rows = rng.standard_t(3.0, (n, 5))
+    rows[:, 1] = np.round(rows[:, 1])
+    rows[:, 2] = rows[:, 2] > 1.0
+    rows[:, 4] += rows[:, 3]
+    return rows
 
 
 SCENARIOS = (
@@ -63,5 +73,14 @@ SCENARIOS = (
             rows=100_000,
         ),
         100,
+    ),
+    Scenario(
+        "learned score of five columns",
+        True,
+        "heavy tails, ties, a flag and a dependent pair, streams of 20,000 from nothing; A = 2e3",
+        long_streams(
+            lambda rng: LearnedScore(5, seed=seed_of(rng)), heavy_rows, run_length=2e3, rows=20_000
+        ),
+        101,
     ),
 )

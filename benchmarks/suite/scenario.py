@@ -13,6 +13,9 @@ SEED = 20261123
 CONFIDENCE = 0.95
 """Of the two-sided interval of a rate."""
 
+MOST = 1.05
+"""Realised over allowed false alarms that a promise may show: 1, and what a short run adds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -63,7 +66,7 @@ class Verdict:
     @property
     def broken(self) -> bool:
         """Whether the realised rate is above 1.05 of the allowed one, and not by chance."""
-        return self.ratio > 1.05 and self.lower > 1.0
+        return self.ratio > MOST and self.lower > 1.0
 
 
 def generator(name: str, batch: int) -> np.random.Generator:

@@ -1,0 +1,1 @@
+"""Closed forms for reports: nothing here may act."""
