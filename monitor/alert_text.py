@@ -108,6 +108,9 @@ def _mean(interval: Json, *, share: bool) -> str | None:
     low, high = interval.get("low"), interval.get("high")
     if low is None or high is None:
         return f"{number(mean, share=share)} ({rows}: too few for an interval)"
+    if share:
+        # The mean of a few blocks has an interval that knows nothing of shares.
+        low, high = max(low, 0.0), min(high, 1.0)
     level = interval.get("level", 0.95)
     return (
         f"{number(mean, share=share)} ({100 * level:.0f} % interval {number(low, share=share)} to "

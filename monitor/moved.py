@@ -11,6 +11,8 @@ MOST = 10
 """Features and segments that are told."""
 FEWEST = 8
 """Recent steps below which nothing is said about a part."""
+LEAST_DISTANCE = 3.0
+"""Standard errors below which a part counts as unmoved: of a hundred still parts few reach it."""
 
 
 def moved(subjects: Iterable[Mapping[str, Subject]], about: str) -> list[Json]:
@@ -34,7 +36,7 @@ def moved(subjects: Iterable[Mapping[str, Subject]], about: str) -> list[Json]:
         for one in members.values():
             if one.subject.partition("|")[0].split(",")[0] == version and _is_a_part(one):
                 line = _line(one)
-                if line is not None:
+                if line is not None and line["distance"] >= LEAST_DISTANCE:
                     told.append(line)
     told.sort(key=lambda line: (-line["distance"], line["signal"], line["segment"] or ""))
     return told[:MOST]
