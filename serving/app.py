@@ -111,6 +111,7 @@ def _services(settings: Settings) -> Services:
         start_within=settings.deploy_timeout,
         drain_within=settings.drain_timeout,
         retire_after=settings.retire_after,
+        options=settings.queues,
     )
     in_force = InForce(engine, versions, replicas, inference, keep_good=settings.warm_revisions)
     process, keys = uuid4(), KeyRing()
@@ -327,6 +328,9 @@ def serve(settings: Settings) -> None:
         http="httptools",
         lifespan="on",
         access_log=False,
+        # Nothing here reads a client's address, and neither header tells a client anything.
+        proxy_headers=False,
+        server_header=False,
         log_config=None,
         timeout_graceful_shutdown=30,
     )

@@ -400,8 +400,7 @@ class BatchQueue:
         if len(free) > 1:
             free.sort(key=lambda one: one.idle_since)
         now = asyncio.get_running_loop().time()
-        # One at a time: a row that ends replicas must not end all of them.
-        if self._suspects and not any(one.tries_suspects for one in self._replicas):
+        if self._suspects and self._may_try_suspects():
             batch = self._suspects.take()
             if batch:
                 replica = free.pop(0)
@@ -417,6 +416,12 @@ class BatchQueue:
                 break
             self._send(free.pop(0), batch, now)
         self._notice_empty()
+
+    def _may_try_suspects(self) -> bool:
+        """One batch at a time, and never at the last replica: others want their answers."""
+        if any(one.tries_suspects for one in self._replicas):
+            return False
+        return not self._suspects.are_proven or len(self._replicas) == 1 or self.ready > 1
 
     def _share(self, free: int) -> int:
         """Most rows for one of several free replicas: divided as far as that shortens anything."""

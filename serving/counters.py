@@ -39,13 +39,16 @@ class Histogram:
 class AnswerCounts:
     """What one application's requests came to, by the version that was chosen."""
 
-    __slots__ = ("defaults", "errors", "latency", "members", "shadows", "shadows_lost")
+    __slots__ = ("defaults", "errors", "latency", "members", "refused", "shadows",
+                 "shadows_lost")  # fmt: skip
 
     def __init__(self) -> None:
         self.latency: dict[str, Histogram] = {}
         """By version: every answer, default or not."""
         self.defaults: dict[tuple[str, int], int] = {}
         """By version and reason."""
+        self.refused: dict[str, int] = {}
+        """By version: requests or items turned away because the answer would come too late."""
         self.shadows: dict[str, int] = {}
         """By version: answers of shadows that were recorded."""
         self.shadows_lost: dict[tuple[str, int], int] = {}

@@ -537,13 +537,13 @@ class DatabaseUnavailableError(UnavailableError):
 
 
 class OverloadedError(UnavailableError):
-    """More requests are waiting than can be answered."""
+    """The answer would come too late: refused at the door, so that others are in time."""
 
     code = "overloaded"
     title = "Too many requests are waiting"
 
-    def __init__(self, waiting: int, limit: int) -> None:
-        super().__init__(f"{waiting} requests are waiting; at most {limit} may.")
+    def __init__(self, why: str) -> None:
+        super().__init__(f"No answer could come within the latency objective: {why}.")
 
 
 class NotDurableError(UnavailableError):

@@ -136,6 +136,9 @@ class InForce:
             },
         )
         old = self._inference.routes.get(name)
+        if old is None or old.revision != route.revision:
+            for queue in route.queues.values():
+                queue.purge_cache()
         # The switch: one assignment between two requests.
         self._inference.routes[name] = route
         self.states[name] = state

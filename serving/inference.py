@@ -20,6 +20,7 @@ from serving.errors import (
     ApplicationNotFoundError,
     DatabaseUnavailableError,
     JournalFullError,
+    OverloadedError,
     RouteNotFoundError,
     StartingError,
     UnavailableError,
@@ -278,24 +279,64 @@ class Inference:
         ------
         UnavailableError
             If the answer could not be recorded, so none is given.
+        OverloadedError
+            If it would have come too late; there is no record of it.
         """
         asked = self._ask(route, block, context)
-        prediction, ticket = self._record(asked, await asked.told())
+        told = await asked.told()
+        if told.answer.outcome is Outcome.OVERLOADED:
+            raise self._refused(route, told)
+        prediction, ticket = self._record(asked, told)
         await self._wait_for(ticket, route)
         return prediction
 
-    async def predict_many(
+    async def predict_all(
         self, route: ActiveRoute, blocks: Sequence[bytes], context: Mapping[str, Any] | None = None
     ) -> list[Prediction]:
-        """Answer several rows, each as `predict` would, in their order."""
+        """Answer several rows or none of them; raises as `predict` does."""
+        predictions = await self.predict_many(route, blocks, context, together=True)
+        return [one for one in predictions if isinstance(one, Prediction)]
+
+    async def predict_many(
+        self,
+        route: ActiveRoute,
+        blocks: Sequence[bytes],
+        context: Mapping[str, Any] | None = None,
+        *,
+        together: bool = False,
+    ) -> list[Prediction | OverloadedError]:
+        """Answer several rows, each as `predict` would, in their order.
+
+        Parameters
+        ----------
+        together
+            One row that is refused refuses all; else its error stands in its place.
+        """
         # All are handed over before anything is awaited: a route that is switched meanwhile
         # drains a queue which has them.
         asked = [self._ask(route, block, context) for block in blocks]
         told = await asyncio.gather(*(one.told() for one in asked))
-        recorded = [self._record(*pair) for pair in zip(asked, told, strict=True)]
-        for _, ticket in recorded:
+        results: list[Prediction | OverloadedError] = []
+        tickets = []
+        refused = [one.answer.outcome is Outcome.OVERLOADED for one in told]
+        if together and any(refused):
+            raise self._refused(route, told[refused.index(True)])
+        for row, said, is_refused in zip(asked, told, refused, strict=True):
+            if is_refused:
+                results.append(self._refused(route, said))
+                continue
+            prediction, ticket = self._record(row, said)
+            results.append(prediction)
+            tickets.append(ticket)
+        for ticket in tickets:
             await self._wait_for(ticket, route)
-        return [prediction for prediction, _ in recorded]
+        return results
+
+    def _refused(self, route: ActiveRoute, told: Told) -> OverloadedError:
+        """Count a row that was turned away at the door."""
+        refused = self.count(route.application.name).refused
+        refused[told.version] = refused.get(told.version, 0) + 1
+        return OverloadedError(told.answer.error)
 
     def _ask(self, route: ActiveRoute, block: bytes, context: Mapping[str, Any] | None) -> "_Asked":
         """Hand a row to the versions that the policy chooses."""
@@ -315,8 +356,9 @@ class Inference:
             route, choice, block, route.kept_context(context), new_prediction_id(at_us), at_us,
             started, answer,
         )  # fmt: skip
-        for shadow in choice.shadows:
-            self._ask_shadow(asked, shadow)
+        if choice.shadows and not _is_refused(answer):
+            for shadow in choice.shadows:
+                self._ask_shadow(asked, shadow)
         return asked
 
     def _record(self, asked: "_Asked", told: Told) -> tuple[Prediction, Ticket]:
@@ -442,6 +484,13 @@ class Inference:
         except TimeoutError:
             return False
         return True
+
+
+def _is_refused(answer: "asyncio.Future[Answer] | Gathering") -> bool:
+    """Whether a single version turned the row away at the door: a shadow has nothing to compare."""
+    if isinstance(answer, Gathering) or not answer.done():
+        return False
+    return answer.result().outcome is Outcome.OVERLOADED
 
 
 def _beside(at_us: int) -> int:

@@ -44,6 +44,16 @@ AGREEMENT = f"{PREFIX}_ensemble_agreement"
 """Share of an ensemble's members that say what it says, by application."""
 ERRORS = f"{PREFIX}_failed_requests"
 """Requests or items that no prediction was made for, by application."""
+REFUSED = f"{PREFIX}_refused_requests"
+"""Requests or items that got 503: the answer would have come too late; by application, version."""
+CACHE_HITS = f"{PREFIX}_cache_hits"
+"""Rows answered by a kept answer, or together with an equal row on its way; by version."""
+CACHE_MISSES = f"{PREFIX}_cache_misses"
+"""Rows that a replica was asked for although there is a cache, by version."""
+CACHE_BYTES = f"{PREFIX}_cache_bytes"
+"""Memory that kept answers take, by version."""
+REPLICAS_READY = f"{PREFIX}_replicas_ready"
+"""Replicas that answer, by version."""
 REVISION = f"{PREFIX}_route_revision"
 """Revision in force, by application."""
 WAITING_ROWS = f"{PREFIX}_queue_waiting_rows"
@@ -101,6 +111,11 @@ _DOCUMENTATION = {
     MEMBERS_MISSING: "Versions that were asked together with others and took no part.",
     AGREEMENT: "Share of an ensemble's members that say what it says.",
     ERRORS: "Requests or items that no prediction was made for.",
+    REFUSED: "Requests or items that were turned away, since the answer would come too late.",
+    CACHE_HITS: "Rows answered by a kept answer, or together with an equal row on its way.",
+    CACHE_MISSES: "Rows that a replica was asked for although there is a cache.",
+    CACHE_BYTES: "Memory that kept answers take.",
+    REPLICAS_READY: "Replicas that answer.",
     REVISION: "Revision of the route in force.",
     WAITING_ROWS: "Rows that wait for a batch.",
     IN_FLIGHT_ROWS: "Rows that a replica has.",
@@ -134,6 +149,7 @@ def answers(counts: dict[str, AnswerCounts]) -> list[Metric]:
     shadows = _counter(SHADOWS, ("application", "version"))
     lost = _counter(SHADOWS_LOST, ("application", "version", "reason"))
     errors = _counter(ERRORS, ("application",))
+    refused = _counter(REFUSED, ("application", "version"))
     members = _counter(MEMBERS, ("application", "version"))
     missing = _counter(MEMBERS_MISSING, ("application", "version", "reason"))
     agreement = HistogramMetricFamily(AGREEMENT, _DOCUMENTATION[AGREEMENT], labels=["application"])
@@ -152,13 +168,15 @@ def answers(counts: dict[str, AnswerCounts]) -> list[Metric]:
             why = Outcome(reason).name.lower() if reason else "not_recorded"
             lost.add_metric([name, version, why], value)
         errors.add_metric([name], count.errors)
+        for version, value in count.refused.items():
+            refused.add_metric([name, version], value)
         for version, value in count.members.answered.items():
             members.add_metric([name, version], value)
         for (version, reason), value in count.members.missing.items():
             missing.add_metric([name, version, Outcome(reason).name.lower()], value)
         if any(count.members.agreement):
             agreement.add_metric([name], *_agreements(count.members))
-    return [latency, defaults, shadows, lost, errors, members, missing, agreement]
+    return [latency, defaults, shadows, lost, errors, refused, members, missing, agreement]
 
 
 def _agreements(counts: MemberCounts) -> tuple[list[tuple[str, float]], float]:
@@ -177,6 +195,10 @@ def replicas(queues: Iterable[BatchQueue]) -> list[Metric]:
         in_flight := _gauge(IN_FLIGHT_ROWS, ["version"]),
         ready := _gauge(REPLICA_READY, ["version"]),
         restarts := _counter(REPLICA_RESTARTS, ["version"]),
+        answering := _gauge(REPLICAS_READY, ["version"]),
+        hits := _counter(CACHE_HITS, ["version"]),
+        misses := _counter(CACHE_MISSES, ["version"]),
+        kept := _gauge(CACHE_BYTES, ["version"]),
     ]
     by_version: dict[str, list[BatchQueue]] = {}
     for queue in queues:
@@ -186,6 +208,12 @@ def replicas(queues: Iterable[BatchQueue]) -> list[Metric]:
         in_flight.add_metric([ref], sum(queue.in_flight for queue in group))
         ready.add_metric([ref], min(queue.state == State.READY for queue in group))
         restarts.add_metric([ref], sum(queue.restarts for queue in group))
+        answering.add_metric([ref], sum(queue.ready for queue in group))
+        caches = [queue.cache for queue in group if queue.cache is not None]
+        if caches:
+            hits.add_metric([ref], sum(cache.hits for cache in caches))
+            misses.add_metric([ref], sum(cache.misses for cache in caches))
+            kept.add_metric([ref], sum(cache.size for cache in caches))
     return metrics
 
 

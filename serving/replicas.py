@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from serving.batching import BatchQueue, Outcome, State
+from serving.batching import BatchQueue, Outcome, QueueOptions, State
 from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
 from serving.inputs import InputCodec
 from serving.launchers.base import Launcher
@@ -22,23 +22,6 @@ LOOK_AGAIN = 0.02
 """Seconds between looks at a replica that is being replaced."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts to start what a route in force needs; each one doubles the pause."""
-
-
-@runtime_checkable
-class Scalable(Protocol):
-    """A queue whose replicas can be counted and bounded while it runs."""
-
-    async def scale(
-        self, count: int, *, cpu: float | None = None, memory_mb: int | None = None
-    ) -> None:
-        """Bring it to so many replicas, each within limits; one of them always answers."""
-
-
-async def _scale(queue: object, plan: ReplicaPlan) -> None:
-    if isinstance(queue, Scalable):
-        await queue.scale(plan.count, cpu=plan.cpu, memory_mb=plan.memory_mb)
-    elif plan != ReplicaPlan():
-        log.warning("replicas_not_scaled why=its_queue_has_one_replica plan=%s", plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +53,8 @@ class Replicas:
         Longest time that an unneeded queue gets for what it has begun.
     retire_after
         How long a queue is kept once nothing needs it.
+    options
+        What the operator says of every queue.
     """
 
     def __init__(
@@ -80,7 +65,9 @@ class Replicas:
         start_within: timedelta,
         drain_within: timedelta,
         retire_after: timedelta = timedelta(0),
+        options: QueueOptions | None = None,
     ) -> None:
+        self._options = options
         self._launcher = launcher
         self._python = python
         self._start_within = start_within
@@ -134,7 +121,7 @@ class Replicas:
             done: ReplicaPlan | None = None
             try:
                 while done != (plan := self._plan_of(key)) and queue.state != State.STOPPED:
-                    await _scale(queue, plan)
+                    await queue.scale(plan.count, cpu=plan.cpu, memory_mb=plan.memory_mb)
                     done = plan
             except (VersionFailedToStartError, OSError) as error:
                 log.error("replicas_not_scaled version=%s why=%s", queue.version.ref, error)
@@ -157,6 +144,7 @@ class Replicas:
                 features=schema.features,
                 encoding=schema.encoding,
                 python=Path(python) if python else self._python,
+                options=self._options,
             )
         return self._queues[key]
 

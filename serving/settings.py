@@ -7,6 +7,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PostgresDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from serving.batch_size import Controller
+from serving.batching import QueueOptions
+from serving.cache import CacheLimits
+
 
 def _seconds(value: object) -> object:
     """A plain number is seconds; pydantic takes one from JSON only, and variables are text."""
@@ -65,6 +69,15 @@ class Settings(BaseSettings):
     replica_niceness: int = Field(default=0, ge=0, le=19)
     """By how much replicas give way to the serving process, which has the deadlines to keep."""
 
+    batch_controller: Controller = Controller.LEARNED
+    """How batches are sized: `learned` from the cost of earlier ones, or by `aimd`, a search."""
+
+    cache_bytes: int = Field(default=0, ge=0)
+    """Memory for kept answers of each version, for models that say the same twice; 0 for none."""
+
+    cache_ttl: Positive = timedelta(seconds=60)
+    """Age at which a kept answer is asked for again."""
+
     deploy_timeout: Positive = timedelta(seconds=60)
     """Longest time in which a version must start and answer a probe, in every serving process."""
 
@@ -98,6 +111,12 @@ class Settings(BaseSettings):
         if value is not None and not (20 <= len(value.get_secret_value()) <= 200):
             raise ValueError("expected 20 to 200 characters")
         return value
+
+    @property
+    def queues(self) -> QueueOptions:
+        """What is said of every queue."""
+        cache = CacheLimits(self.cache_bytes, self.cache_ttl.total_seconds())
+        return QueueOptions(self.batch_controller, cache)
 
     @property
     def asyncpg_url(self) -> str:

@@ -31,6 +31,11 @@ class Suspects:
         return bool(self._batches)
 
     @property
+    def are_proven(self) -> bool:
+        """Whether the next batch has ended two replicas already: one of its rows is the cause."""
+        return bool(self._batches) and self._batches[0][0].deaths >= 2
+
+    @property
     def knows_any(self) -> bool:
         """Whether any row is known; nearly always not, so that this is all a request pays."""
         return bool(self._suspected or self._guilty)

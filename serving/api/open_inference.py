@@ -378,7 +378,7 @@ async def infer(
         counts.errors += 1
         raise
     route = named.route.pinned(named.refs[0]) if named.pinned else named.route
-    predictions = await services.inference.predict_many(route, blocks, asked.context)
+    predictions = await services.inference.predict_all(route, blocks, asked.context)
     body, length = write_answer(asked, predictions, model=model, datatype=named.datatype)
     if length is None:
         return Response(body, media_type="application/json")

@@ -18,9 +18,10 @@ from serving.errors import (
     InvalidInputError,
     InvalidRequestError,
     MalformedBodyError,
+    ServingError,
     shown,
 )
-from serving.inference import ActiveRoute, Inference
+from serving.inference import ActiveRoute, Inference, Prediction
 from serving.inputs import InputCodec
 
 _FIELDS = ("input", "inputs", "context")
@@ -147,12 +148,13 @@ async def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> byte
         return (await inference.predict(route, blocks[0], asked.context)).to_json()
     inference.count(route.application.name).errors += len(asked.rows) - len(blocks)
     predictions = iter(await inference.predict_many(route, blocks, asked.context))
-    texts = [
-        next(predictions).to_json() if isinstance(row, bytes) else _failed(row)
-        for row in asked.rows
-    ]
+    texts = [_item(next(predictions) if isinstance(row, bytes) else row) for row in asked.rows]
     return b'{"predictions":[' + b",".join(texts) + b"]}"
 
 
-def _failed(error: InvalidInputError) -> bytes:
+def _item(result: Prediction | ServingError) -> bytes:
+    return result.to_json() if isinstance(result, Prediction) else _failed(result)
+
+
+def _failed(error: ServingError) -> bytes:
     return json.dumps({"error": problem(error)}).encode()

@@ -18,6 +18,7 @@ from serving.errors import (
     JournalFailedError,
     JournalFullError,
     MalformedBodyError,
+    OverloadedError,
     RouteNotFoundError,
 )
 
@@ -46,7 +47,7 @@ class PredictionView(View):
     default: bool = Field(description="Whether the output is the application's default.")
     default_reason: str | None = Field(
         default=None,
-        description="deadline, replica_failed, no_replica, row_failed or overloaded; for several "
+        description="deadline, replica_failed, no_replica or row_failed; for several "
         "versions asked together also too_few_members or low_agreement; absent where the model "
         "answered.",
     )
@@ -64,7 +65,7 @@ class PredictionView(View):
 
 
 class FailedItem(View):
-    """What stands in place of an answer where an input does not fit the schema."""
+    """What stands in place of an answer that an input does not get."""
 
     error: Problem
 
@@ -122,13 +123,15 @@ _BODY = {
     responses=problems(
         ApplicationNotFoundError, RouteNotFoundError, MalformedBodyError, BodyTooLargeError,
         InvalidInputError, JournalFullError, JournalFailedError, DatabaseUnavailableError,
+        OverloadedError,
     ),
 )  # fmt: skip
 async def predict(application: str, request: Request, context: PredictContext) -> Response:
     """Answer with the version that the application's route chooses.
 
     An answer comes by the application's latency objective: where no version gave one in time, it is
-    the default output, with the reason. Of several inputs one that does not fit the schema has its
+    the default output, with the reason; where more wait than can be answered by then, 503 comes at
+    once. Of several inputs one that does not fit the schema has its
     error in its place.
     """
     services = context.services

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from serving.api import predictions, problems
 from serving.api.context import Services
 from serving.api.fast_predictions import FastPredictions
-from serving.batching import BatchLimits, BatchQueue
+from serving.batching import BatchLimits, BatchQueue, QueueOptions
 from serving.copy_format import PredictionRecord, decode_predictions
 from serving.inference import ActiveRoute, Inference
 from serving.inputs import compile_schema
@@ -81,14 +81,15 @@ def application(
 async def started(
     folder: Path, of: Version, *, limits: BatchLimits | None = None,
     features: tuple[str, ...] = ("a", "b"), encoding: str = "float64",
+    options: QueueOptions | None = None, count: int = 1,
 ) -> AsyncIterator[BatchQueue]:  # fmt: skip
     """A queue with its replica up."""
     queue = BatchQueue(
         of, ProcessLauncher(folder / "replicas"), features=features, encoding=encoding,
-        limits=limits,
+        limits=limits, options=options,
     )  # fmt: skip
     try:
-        await queue.start(START_WITHIN)
+        await queue.start(START_WITHIN, count)
         yield queue
     finally:
         await queue.stop()
