@@ -15,13 +15,19 @@ import pytest
 from numpy.typing import NDArray
 
 from drift.base import Detector, Values
+from drift.learned.ranks import LearnedScore
 from drift.means.blocks import Blocks
 from drift.means.bounded import BoundedMean
+from drift.means.ratios import ratio
 from drift.means.sampled import SampledMean
+from drift.means.signed import SignedMean
 from drift.means.stratified import StratifiedMean, age_edges, strata_of, stratum_limits
 from drift.means.units import Units
+from drift.means.watermark import Watermark
 from drift.ranks.categorical import CategoricalRanks
 from drift.ranks.numeric import NumericRanks, edges_from
+from drift.ranks.tolerant import TolerantRanks, scores_of
+from drift.streaming.confirm import ConfirmGate
 from tests.statistical.rates import most_alarmed
 
 pytestmark = pytest.mark.statistical
@@ -136,6 +142,55 @@ def categories(rng: np.random.Generator) -> Fed:
     return alike(detector, codes)
 
 
+def several_columns(rng: np.random.Generator) -> Fed:
+    rows = rng.standard_t(3.0, (ROWS, 4))
+    rows[:, 1] = np.round(rows[:, 1])
+    rows[:, 3] += rows[:, 2]
+    return alike(LearnedScore(4, seed=int(rng.integers(2**40))), rows)
+
+
+def after_a_watermark(rng: np.random.Generator) -> Fed:
+    """Errors are labelled ten times as soon as right answers; both wait for their prediction."""
+    keys = np.arange(ROWS)
+    predicted = np.cumsum(rng.exponential(1.0, ROWS))
+    wrong = (rng.random(ROWS) < 0.1).astype(np.float64)
+    arrived = predicted + rng.exponential(1.0, ROWS) * np.where(wrong == 1.0, 30.0, 300.0)
+    held, losses = Watermark(6_000.0), []
+    for now in np.arange(500.0, predicted[-1] + 7_000.0, 500.0):
+        made = (predicted > now - 500.0) & (predicted <= now)
+        held.predict(keys[made], predicted[made])
+        came = (arrived > now - 500.0) & (arrived <= now)
+        held.label(keys[came], wrong[came])
+        released = held.release(float(now))
+        losses.append(released.losses[released.labelled])
+    return alike(BoundedMean(0.1), np.concatenate(losses))
+
+
+def small_drift_tolerated(rng: np.random.Generator) -> Fed:
+    """Limits that are the exact means of the four scores, so nothing is left to spare."""
+    quantiles = np.quantile(rng.lognormal(size=400), (np.arange(64) + 0.5) / 64)
+    limits = scores_of(rng.lognormal(size=100_000), quantiles).mean(axis=1)
+    return alike(TolerantRanks(quantiles.tolist(), limits.tolist()), rng.lognormal(size=ROWS))
+
+
+def clicks_a_view(rng: np.random.Generator) -> Fed:
+    views = rng.integers(0, 6, ROWS)
+    clicks = rng.binomial(views, 0.2)
+    reduced = ratio(
+        clicks.astype(np.float64),
+        views.astype(np.float64),
+        0.2,
+        largest_numerator=5.0,
+        largest_denominator=5.0,
+    )
+    return alike(SignedMean(0.0, lower=reduced.lower, upper=reduced.upper), reduced.values)
+
+
+def confirmed(rng: np.random.Generator) -> Fed:
+    detector = ConfirmGate(0.1, trigger="eddm", alpha=0.02, patience=500)
+    return alike(detector, (rng.random(ROWS) < 0.1).astype(np.float64))
+
+
 def alarmed(feed: Feed, seed: int) -> int:
     """Streams that alarm at all."""
     rng = np.random.default_rng(seed)
@@ -159,6 +214,11 @@ def alarmed(feed: Feed, seed: int) -> int:
         heavy_tailed,
         tied,
         categories,
+        several_columns,
+        after_a_watermark,
+        small_drift_tolerated,
+        clicks_a_view,
+        confirmed,
     ],
     ids=[
         "means of sessions",
@@ -171,6 +231,11 @@ def alarmed(feed: Feed, seed: int) -> int:
         "heavy-tailed feature",
         "feature with ties",
         "categories",
+        "learned score of several columns",
+        "labels behind a watermark",
+        "tolerant ranks at their limits",
+        "ratio at its least",
+        "suspicions confirmed",
     ],
 )
 def test_a_million_null_rows_stay_within_what_was_granted(feed: Feed) -> None:
