@@ -59,7 +59,7 @@ def read_state(path: Path) -> dict[str, Result]:
     saved = json.loads(path.read_text())
     if saved["seed"] != SEED:
         raise SystemExit(f"{path} was made with seed {saved['seed']}, expected {SEED}: remove it")
-    return {name: result_of(name, line) for name, line in saved["lines"].items()}
+    return {key: result_of(line) for key, line in saved["lines"].items()}
 
 
 def write_state(path: Path, kept: Mapping[str, Result]) -> None:
@@ -71,10 +71,10 @@ def write_state(path: Path, kept: Mapping[str, Result]) -> None:
     new.replace(path)
 
 
-def result_of(name: str, line: Mapping[str, Any]) -> Result:
+def result_of(line: Mapping[str, Any]) -> Result:
     """Read one line of the state file."""
     delays = {change: Delay(**delay) for change, delay in line["delays"].items()}
-    return Result(name, line["allowed"], FalseAlarms(**line["quiet"]), delays)
+    return Result(line["name"], line["allowed"], FalseAlarms(**line["quiet"]), delays)
 
 
 def race(
@@ -87,27 +87,28 @@ def race(
     task = progress.add_task("", total=total)
     rates, shapes = [], []
 
-    def done(name: str, measure: Callable[[], dict[str, Result]]) -> list[Result]:
-        progress.update(task, description=name)
-        if not any(key == name or key.startswith(f"{name}, ") for key in kept):
-            kept.update(measure())
+    def done(table: str, titles: list[str], measure: Callable[[], list[Result]]) -> list[Result]:
+        progress.update(task, description=titles[0])
+        # Both tables have lines of the same name.
+        if not all(f"{table}: {title}" in kept for title in titles):
+            kept.update({f"{table}: {result.name}": result for result in measure()})
             write_state(state, kept)
         progress.advance(task)
-        return [one for key, one in kept.items() if key == name or key.startswith(f"{name}, ")]
+        return [kept[f"{table}: {title}"] for title in titles]
 
     for contestant in error_rates.CONTESTANTS:
-        rates += done(contestant.name, partial(of_rates, contestant, scale))
+        rates += done("errors", [contestant.name], partial(of_rates, contestant, scale))
     for name, title in streaming.items():
-        rates += done(title, partial(of_frouros, peers["frouros"], name, title))
+        rates += done("errors", [title], partial(of_frouros, peers["frouros"], name, title))
     for contestant in features.CONTESTANTS:
-        shapes += done(contestant.name, partial(of_shapes, contestant, scale))
+        shapes += done("features", [contestant.name], partial(of_shapes, contestant, scale))
     for package, python in peers.items():
-        title = f"{outside.WINDOWED[package]} each {features.WINDOW} rows"
-        shapes += done(title, partial(of_windows, package, python))
+        titles = outside.titles(package)
+        shapes += done("features", titles, partial(of_windows, package, python))
     return rates, shapes
 
 
-def of_rates(contestant: Contestant, scale: float) -> dict[str, Result]:
+def of_rates(contestant: Contestant, scale: float) -> list[Result]:
     """Measure one line of the first table."""
     quiet = error_rates.null(contestant, scale, generator(contestant.name, "null"))
     found = {
@@ -116,29 +117,29 @@ def of_rates(contestant: Contestant, scale: float) -> dict[str, Result]:
         )
         for after in error_rates.AFTER
     }
-    return {contestant.name: Result(contestant.name, contestant.allowed, quiet, found)}
+    return [Result(contestant.name, contestant.allowed, quiet, found)]
 
 
-def of_shapes(contestant: Contestant, scale: float) -> dict[str, Result]:
+def of_shapes(contestant: Contestant, scale: float) -> list[Result]:
     """Measure one line of the second table."""
     quiet = features.null(contestant, scale, generator(contestant.name, "null"))
     found = {
         change: features.found(contestant, change, scale, generator(contestant.name, change))
         for change in features.CHANGES
     }
-    return {contestant.name: Result(contestant.name, contestant.allowed, quiet, found)}
+    return [Result(contestant.name, contestant.allowed, quiet, found)]
 
 
-def of_frouros(python: Path, name: str, title: str) -> dict[str, Result]:
+def of_frouros(python: Path, name: str, title: str) -> list[Result]:
     """Measure one of frouros' detectors."""
     quiet, found = outside.streaming(python, name, generator("frouros", name))
-    return {title: Result(title, None, quiet, found)}
+    return [Result(title, None, quiet, found)]
 
 
-def of_windows(package: str, python: Path) -> dict[str, Result]:
+def of_windows(package: str, python: Path) -> list[Result]:
     """Measure both lines of a package that compares windows."""
     lines = outside.windowed(package, python, generator(package))
-    return {title: Result(title, None, quiet, found) for title, (quiet, found) in lines.items()}
+    return [Result(title, None, quiet, found) for title, (quiet, found) in lines.items()]
 
 
 def optima() -> tuple[dict[str, dict[str, Optimum]], dict[str, Optimum]]:

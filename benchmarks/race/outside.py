@@ -56,6 +56,11 @@ def compare(
     return found["values"], found["alarms"].astype(bool), float(found["seconds"])
 
 
+def titles(package: str) -> list[str]:
+    """Names of its two lines."""
+    return [f"{WINDOWED[package]} each {WINDOW} rows, {how}" for how in ("defaults", "tuned")]
+
+
 def windowed(package: str, python: Path, rng: np.random.Generator) -> dict[str, Line]:
     """Two lines: with default thresholds, and tuned to the false alarms that ours are granted."""
     reference = rng.standard_normal((REFERENCE, FEATURES))
@@ -66,8 +71,7 @@ def windowed(package: str, python: Path, rng: np.random.Generator) -> dict[str, 
     threshold = float(np.sort(values, axis=None)[-max(round(allowed), 1)])
     lines: dict[str, Line] = {}
     changed = {change: _changed(package, python, change, rng) for change in CHANGES}
-    name = f"{WINDOWED[package]} each {WINDOW} rows"
-    for title, tuned in ((f"{name}, defaults", False), (f"{name}, tuned", True)):
+    for title, tuned in zip(titles(package), (False, True), strict=True):
         total = int((values >= threshold).sum()) if tuned else int(alarms.sum())
         quiet = FalseAlarms(
             per_50k=total * 50_000 / len(stream),
