@@ -21,7 +21,7 @@ def demo(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of this run.  [default: ./.leadsman/demo]")
     ] = None,
-    until: Annotated[int, typer.Option(help="Last row of the data to send.")] = 33_000,
+    until: Annotated[int, typer.Option(help="Last row of the data to send.")] = 36_000,
     port: Annotated[int | None, typer.Option(help="Port of serving; a free one near 8000.")] = None,
     monitor_port: Annotated[
         int | None, typer.Option(help="Port of the monitor; a free one near 8001.")

@@ -170,6 +170,8 @@ def _changed_world(found: Conclusions, attempts: list[Attempt], first: str) -> J
             one
             for one in found.alarms
             if one["tier"] in GUARANTEED_TIERS
+            # Unusual values are told of long before; the trainer waits until the version errs.
+            and one["evidence"]["signal"] == "loss"
             and found.versions(one) == [first]
             and (found.row(one) or 0) >= CHANGE_ROW
         ),
