@@ -44,10 +44,13 @@ class BatchLimits:
     rows: int = 512
     """Most rows in a batch: what a cheap model gains beyond is nothing."""
     slack_used: float = 0.9
-    """Share of the time left that a batch may be predicted to take."""
+    """Share of the latency objective after which a batch is to be answered: the rest is for what
+    comes after it."""
     admitted: float = 0.8
     """Share of the time left that the wait at the door may be predicted to take: what is let in is
     meant to be answered, and predictions err."""
+    errors_allowed: float = 2.0
+    """Mean errors of prediction by which a batch may take longer than predicted and be in time."""
     linger_from: float = 0.001
     """Seconds of fixed cost from which waiting for more rows can pay at all."""
     linger_share: float = 0.25

@@ -10,6 +10,9 @@ Theory, chapter 9).
 DECAY = 0.98
 """Weight of an observation against the next: about the last fifty batches count."""
 
+ERROR_SHARE = 0.05
+"""Share of the newest batch in the mean error."""
+
 
 class BatchCost:
     """Decayed least squares of seconds over rows: seconds = fixed + per_row * rows."""
@@ -22,10 +25,15 @@ class BatchCost:
         """Seconds that each row adds."""
         self.mean_rows = 1.0
         """Rows of a usual batch."""
+        self.error = 0.0
+        """By how many seconds a prediction errs, in the mean of the last batches."""
         self._w = self._wn = self._wnn = self._ws = self._wns = 0.0
 
     def observe(self, rows: int, seconds: float) -> None:
         """Take in one batch that was answered."""
+        if self.observed:
+            missed = abs(seconds - self.seconds(rows))
+            self.error += (missed - self.error) * ERROR_SHARE
         self.observed += 1
         self._w = self._w * DECAY + 1
         self._wn = self._wn * DECAY + rows

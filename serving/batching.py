@@ -333,15 +333,30 @@ class BatchQueue:
         # With nothing before it a row is always tried: a wrong estimate then corrects itself.
         if self.cost.observed < self._limits.warm_batches or (left <= 0 and not self._live):
             return None
+        left = max(0.0, left)
         rows = self._live // ready + 1
-        batches = -(-rows // self._size.rows_within(deadline - now, self._limits.rows))
-        wait = max(0.0, left) + self.cost.seconds(rows, batches)
+        # The next batch is as large as the most urgent row allows, who is the first to be asked.
+        seconds = deadline - now - left
+        if self._heap:
+            seconds = self._usable(self._heap[0][3], now + left)
+        batch = self._size.rows_within(seconds, self._limits.rows)
+        wait = left + self.cost.seconds(rows, -(-rows // batch)) + self._margin
         if wait <= self._limits.admitted * (deadline - now):
             return None
         self.refused += 1
         return Answer(
             Outcome.OVERLOADED, error=f"{self._live} rows wait and the deadline would pass"
         )
+
+    @property
+    def _margin(self) -> float:
+        return self._limits.errors_allowed * self.cost.error
+
+    def _usable(self, entry: Entry, now: float) -> float:
+        """What a batch may be predicted to take with this row in it."""
+        objective = entry.deadline - entry.arrived
+        kept_back = (1 - self._limits.slack_used) * objective
+        return entry.deadline - kept_back - self._margin - now
 
     def _push(self, entry: Entry) -> None:
         self._number += 1
@@ -459,13 +474,24 @@ class BatchQueue:
                 self._forget(entry)
                 continue
             if not batch:
+                alone = entry.followers is None and not background
+                if alone and self._live and self._is_hopeless(deadline - now):
+                    # It would only make those late that can still be in time.
+                    entry.resolve(_LATE)
+                    self._forget(entry)
+                    continue
                 kind = background
-                seconds = (deadline - now) * self._limits.slack_used
+                seconds = self._usable(entry, now)
                 if background:
                     seconds = min(seconds, self._limits.background + self.cost.fixed)
                 limit = self._size.rows_within(seconds, limit)
             batch.append(entry)
         return batch
+
+    def _is_hopeless(self, seconds: float) -> bool:
+        """Whether a row would be late even alone."""
+        trusted = self.cost.observed >= self._limits.warm_batches
+        return trusted and self.cost.seconds(1) > seconds
 
     def _send(self, replica: BatchReplica, batch: Batch, now: float) -> None:
         self._last_rows = len(batch)
