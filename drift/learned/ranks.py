@@ -56,7 +56,7 @@ class LearnedScore(BettingDetector):
     Feed reference rows first, with grants of 0, and a change is looked for from the first live row.
     One correlation of 0 that becomes .5 among ten columns (45 pairs) is found after about 380 rows
     at one false alarm in 1e5 rows. What was new is old after some thousand rows: slow change goes
-    unnoticed. About 20 µs a row of ten columns; keeps some thousand rows, 0.7 MB at ten columns.
+    unnoticed. About 15 µs a row of ten columns; keeps some thousand rows, 0.7 MB at ten columns.
 
     References
     ----------
