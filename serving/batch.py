@@ -43,10 +43,10 @@ class BatchLimits:
 
     rows: int = 512
     """Most rows in a batch: what a cheap model gains beyond is nothing."""
-    slack_used: float = 0.9
+    slack_used: float = 0.8
     """Share of the latency objective after which a batch is to be answered: the rest is for what
     comes after it."""
-    admitted: float = 0.8
+    admitted: float = 0.65
     """Share of the time left that the wait at the door may be predicted to take: what is let in is
     meant to be answered, and predictions err."""
     errors_allowed: float = 2.0

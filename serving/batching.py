@@ -339,7 +339,10 @@ class BatchQueue:
         seconds = deadline - now - left
         if self._heap:
             seconds = self._usable(self._heap[0][3], now + left)
-        batch = self._size.rows_within(seconds, self._limits.rows)
+        # Without time for even one row there, nothing can be added to that batch.
+        batch = 1
+        if seconds > self.cost.seconds(1):
+            batch = self._size.rows_within(seconds, self._limits.rows)
         wait = left + self.cost.seconds(rows, -(-rows // batch)) + self._margin
         if wait <= self._limits.admitted * (deadline - now):
             return None
@@ -356,7 +359,8 @@ class BatchQueue:
         """What a batch may be predicted to take with this row in it."""
         objective = entry.deadline - entry.arrived
         kept_back = (1 - self._limits.slack_used) * objective
-        return entry.deadline - kept_back - self._margin - now
+        left = entry.deadline - now
+        return max(left - kept_back - self._margin, left * 0.5)
 
     def _push(self, entry: Entry) -> None:
         self._number += 1
