@@ -189,7 +189,10 @@ def _new(
     task: str,
 ) -> Subject | None:
     reference = references(signal, subject)
-    if watch.detector in LOSS_DETECTORS and watch.signal in LOSSES and "|" not in subject:
+    # A segment's mean is compared with what is normal there, from live rows if need be; the other
+    # tests of losses need no reference, in a segment either.
+    by_mean = watch.detector == "bounded-mean" and "|" in subject
+    if watch.detector in LOSS_DETECTORS and watch.signal in LOSSES and not by_mean:
         resolved = resolve(watch, task, None if reference is None else list(reference))
         return None if resolved is None else new_subject(watch, signal, subject, resolved)
     values = None if reference is None or not len(reference) else np.asarray(reference, np.float64)

@@ -16,9 +16,14 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.alert_text import text_of
+from monitor.kinds import segment_of
 from monitor.loop import turn_once
+from monitor.memory import Memory
 from monitor.settings import Mode, Settings
+from monitor.store.alerts import read_alerts
 from monitor.store.database import connect
+from monitor.telling import alert_data
 from serving.store.partitions import ensure_partitions
 from tests.support.shipped import JOURNAL, add_revision
 
@@ -87,9 +92,10 @@ class Story:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
+        self._memory = Memory()
         self._late: list[tuple[datetime, UUID, int]] = []
 
-    async def begin(self, *, reference: int = 6000, world: World | None = None) -> None:
+    async def begin(self, *, reference: int = 9600, world: World | None = None) -> None:
         """Register the application with its versions, their references and the first route."""
         connection = await asyncpg.connect(self.url)
         try:
@@ -103,7 +109,7 @@ class Story:
                 json.dumps(SCHEMA), json.dumps(FEATURES),
             )  # fmt: skip
             await connection.execute("INSERT INTO models (id, name) VALUES (1, 'loan')")
-            rows, labels, _, _ = self._draw(reference, np.zeros(reference), world or World())
+            rows, labels = self._history(reference, world or World())
             for number, model in self.models.items():
                 await connection.execute(
                     "INSERT INTO versions (id, model_id, version, framework, manifest, digest,"
@@ -139,28 +145,35 @@ class Story:
         self.route = (champion, shadows)
 
     async def live(self, hours: float, world: World | None = None) -> None:
-        """Lay a stretch of traffic and labels, in shipments of half an hour."""
+        """Lay a stretch of traffic and labels, in shipments of half an hour; the monitor reads."""
         world = world or World()
         step = timedelta(minutes=30)
         begun = self.at
+        chosen = {"remedy_mode": self.mode, "series_step": timedelta(minutes=5), **self.settings}
+        settings = Settings(database_url=self.url, **chosen)
+        engine = connect(self.url)
         connection = await asyncpg.connect(self.url)
         try:
             for _ in range(round(hours * 2)):
                 await self._ship(connection, world, step, (self.at - begun) / timedelta(hours=1))
                 self.at += step
+                await turn_once(engine, settings, lambda: self.at, memory=self._memory)
         finally:
             await connection.close()
-
-    async def watch(self) -> None:
-        """Let the monitor read what there is."""
-        settings = Settings(database_url=self.url, remedy_mode=self.mode, **self.settings)
-        engine = connect(self.url)
-        try:
-            turned = await turn_once(engine, settings, lambda: self.at)
-            while turned is not None:
-                turned = await turn_once(engine, settings, lambda: self.at)
-        finally:
             await engine.dispose()
+
+    async def watch_segments(self, by: str) -> None:
+        """Add a watch of the loss in each segment; what is normal there comes from live labels."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(
+                "INSERT INTO watches (application_id, name, signal, detector, tier, settings,"
+                " remedy, mode, origin) VALUES (1, 'loss_by_segment', 'loss', 'growing-pool',"
+                " 'page', $1, 'notify', 'observe', 'operator')",
+                json.dumps({"segments": {"by": by}}),
+            )
+        finally:
+            await connection.close()
 
     async def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Rows of a query on the database."""
@@ -169,6 +182,34 @@ class Story:
             return [dict(row) for row in await connection.fetch(query, *values)]
         finally:
             await connection.close()
+
+    def _history(self, count: int, world: World) -> tuple[Floats, NDArray[np.int64]]:
+        """Rows and labels of the days before the story, half an hour after half an hour."""
+        size = round(world.rows_an_hour / 2)
+        begin = self.at
+        parts = []
+        for back in range(-(-count // size), 0, -1):
+            self.at = begin - timedelta(minutes=30 * back)
+            parts.append(self._draw(size, np.zeros(size), world)[:2])
+        self.at = begin
+        return (
+            np.concatenate([rows for rows, _ in parts]),
+            np.concatenate([labels for _, labels in parts]),
+        )
+
+    async def texts(self) -> dict[str, str]:
+        """What people were told of each kind of alert, as it stands at last."""
+        engine = connect(self.url)
+        try:
+            async with engine.connect() as connection:
+                return {
+                    f"{alert.kind}|{segment_of(alert.subject) or alert.subject}": text_of(
+                        alert_data(alert, "loans")
+                    )
+                    for alert in await read_alerts(connection, application_id=1)
+                }
+        finally:
+            await engine.dispose()
 
     def _draw(
         self, count: int, hours: Floats, world: World
@@ -234,11 +275,13 @@ class Story:
         if world.labels:
             late = world.label_delay
             self._late += [
-                (moment + late, one, int(label))
-                for moment, one, label in zip(moments, ids, labels, strict=True)
+                (moment + late * float(luck), one, int(label))
+                for moment, one, label, luck in zip(
+                    moments, ids, labels, self.rng.gamma(4.0, 0.25, count), strict=True
+                )
             ]
         until = self.at + step
-        due = [one for one in self._late if one[0] < until]
+        due = sorted(one for one in self._late if one[0] < until)
         self._late = [one for one in self._late if one[0] >= until]
         await _write(connection, records, due, self.rng)
 
