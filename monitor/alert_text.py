@@ -154,7 +154,8 @@ def _remedy(one: Json) -> str:
 def number(value: float, *, share: bool = False) -> str:
     """A figure in three digits; a share in per cent."""
     if share:
-        return f"{100 * value:.3g} %"
+        # What rounding leaves of a zero is a zero.
+        return f"{100 * value if abs(value) >= 1e-9 else 0:.3g} %"
     if 1e3 <= abs(value) < 1e7:
         return f"{value:.0f}"
     return f"{value:.3g}" if 1e-3 <= abs(value) < 1e3 or value == 0 else f"{value:.2e}"
