@@ -172,7 +172,7 @@ def test_deliveries_are_signed_retried_and_in_order(database: str) -> None:
         asyncio.run(check(server.url))
     sent = asyncio.run(rows_of(database, "SELECT * FROM deliveries ORDER BY sequence"))
     assert {d["state"] for d in sent} == {"delivered"}
-    # In order for each alert: the first come of each delivery, by alert, is the order of the outbox.
+    # The first come of each delivery, alert by alert, is the order of the outbox.
     came = list(dict.fromkeys(c.headers["webhook-id"] for c in server.calls))
     for alert in {d["alert_id"] for d in sent}:
         mine = [str(d["id"]) for d in sent if d["alert_id"] == alert]

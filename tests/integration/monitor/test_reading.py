@@ -169,7 +169,8 @@ def test_without_a_reference_the_centre_is_learned_first(database: str) -> None:
         found = await rows_of(
             database,
             "SELECT w.name, s.status, s.status_reason FROM watch_states s"
-            " JOIN watches w ON w.id = s.watch_id WHERE s.subject = '1' AND w.signal = 'loss' ORDER BY 1",
+            " JOIN watches w ON w.id = s.watch_id"
+            " WHERE s.subject = '1' AND w.signal = 'loss' ORDER BY 1",
         )
         assert [r["name"] for r in found] == ["loss_adwin", "loss_without_reference"]
         assert found[1]["status"] == "learning"

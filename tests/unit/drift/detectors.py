@@ -79,7 +79,8 @@ def numbers(rng: np.random.Generator, n: int, rate: float) -> Values:
 def rows_of_two(rng: np.random.Generator, n: int, rate: float) -> Values:
     """Rows of two columns that rise half-way, rounded so that some are equal."""
     first = numbers(rng, n, rate)
-    return np.round(np.column_stack([first, rng.normal(size=n)]), 1)
+    rows: Values = np.column_stack([first, rng.normal(size=n)])
+    return np.asarray(np.round(rows, 1), np.float64)
 
 
 CASES = (
