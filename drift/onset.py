@@ -131,7 +131,8 @@ def _heights(
         row = []
         for low, last in zip(lows, lasts, strict=True):
             row.append(level)
-            level += last - min(level + low, 0.0)  # noqa: PLW2901  # carried from chunk to chunk
+            down = level + low
+            level += last - down if down < 0.0 else last  # noqa: PLW2901  # carried on
         heights.append(row)
         ends.append(level)
     return np.array(heights), np.array(ends)

@@ -26,7 +26,8 @@ LARGEST = float(np.finfo(np.float64).max)
 _FURTHEST = 5.0
 """Normal scores beyond this count as this: one value is no proof, however odd."""
 
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 8192
+"""Rows ranked at once: their pairs stay within a second-level cache."""
 
 
 class NumericRanks(BettingDetector):
@@ -45,7 +46,7 @@ class NumericRanks(BettingDetector):
     -----
     The rate of false alarms does not depend on the distribution, and no reference is taken as true.
     A change of distribution may well be harmless: it is a reason to look, never to roll back. The
-    pool is kept after an alarm. About 0.35 µs a value.
+    pool is kept after an alarm. About 0.45 µs a value.
 
     References
     ----------
@@ -172,20 +173,45 @@ def ranks_before(
 
     Parameters
     ----------
-    bins : shape (n,), n below 65536
-        Bin of each value.
+    bins : shape (n,)
+        Bin of each value, below 256.
     counts : shape (bins,)
         Values in each bin before these.
+
+    Notes
+    -----
+    Rows go in groups of `_GROUP`. Within a group every pair is compared, one bit a pair, and bits
+    are counted; what came before the group is looked up. About 70 ns a value.
     """
-    rows = np.arange(len(bins))
-    # Row b + 1, column i: values among the first i whose bin is at most b.
-    upto = np.zeros((len(counts) + 1, len(bins) + 1), dtype=np.uint16)
-    at_most = np.arange(len(counts))[:, None] >= bins
-    np.add.accumulate(at_most, axis=1, out=upto[1:, 1:], dtype=np.uint16)
-    below_now = upto[bins, rows].astype(np.int64)
-    equal_now = upto[bins + 1, rows] - below_now
-    below_pool = np.concatenate([[0], np.cumsum(counts)])
-    return below_pool[bins] + below_now, counts[bins] + equal_now
+    rows, size = len(bins), len(counts)
+    groups = -(-rows // _GROUP)
+    padded = np.zeros(groups * _GROUP, dtype=np.uint8)
+    padded[:rows] = bins
+    group = padded.reshape(groups, _GROUP)
+    below_now = _earlier(group[:, :, None] > group[:, None, :])[:rows]
+    equal_now = _earlier(group[:, :, None] == group[:, None, :])[:rows]
+    place = (np.arange(rows) // _GROUP) * size + bins
+    seen = np.bincount(place, minlength=groups * size).reshape(groups, size)
+    # Values in each bin before each group, and in all lower bins.
+    within = np.empty((groups, size), dtype=np.int64)
+    within[:1] = counts
+    np.add.accumulate(seen[:-1], axis=0, out=within[1:])
+    within[1:] += counts
+    below = np.zeros((groups, size), dtype=np.int64)
+    np.add.accumulate(within[:, :-1], axis=1, out=below[:, 1:])
+    return below.reshape(-1)[place] + below_now, within.reshape(-1)[place] + equal_now
+
+
+_GROUP = 32
+"""Rows of which every pair is compared: as many as one word has bits."""
+_IS_EARLIER = np.arange(_GROUP)[:, None] > np.arange(_GROUP)
+
+
+def _earlier(pairs: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """For each row of each group, how many pairs with an earlier row of it hold."""
+    pairs &= _IS_EARLIER
+    counted: NDArray[np.uint8] = np.bitwise_count(np.packbits(pairs, axis=-1).view(np.uint32))
+    return counted.reshape(-1)
 
 
 def tilts() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -115,6 +115,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "sampled-mean": {"limit": 0.1, "floor": 0.02},
     "stratified-mean": {"limits": [0.1, 0.3]},
     "randomised-promotion": {"eps": 0.02, "floor": 0.05},
+    "learned-score": {"columns": 2},
 }
 
 
