@@ -26,7 +26,9 @@ _KINDS: dict[bytes, np.dtype[np.generic]] = {
     b"f": np.dtype("<f8"),
     b"i": np.dtype("<i8"),
     b"u": np.dtype("u1"),
+    b"w": np.dtype("<u4"),
 }
+"""Counts that fit travel in four bytes; both kinds of whole numbers are read back as int64."""
 
 State = Sequence[NDArray[np.float64] | NDArray[np.int64] | NDArray[np.uint8]]
 
@@ -36,6 +38,8 @@ def pack(name: str, settings: Settings, state: State) -> bytes:
     parts = [_HEAD.pack(_MAGIC, SCHEMA_VERSION, settings_hash(name, settings), len(state))]
     for array in state:
         kind = {"f": b"f", "i": b"i", "u": b"u"}[array.dtype.kind]
+        if kind == b"i" and array.size and array.min() >= 0 and array.max() < 2**32:
+            kind = b"w"
         parts.append(kind + struct.pack(f"<B{array.ndim}I", array.ndim, *array.shape))
         parts.append(array.astype(_KINDS[kind]).tobytes())
     body = b"".join(parts)
@@ -66,7 +70,8 @@ def unpack(name: str, settings: Settings, data: bytes) -> list[NDArray[np.generi
         shape = struct.unpack_from(f"<{dimensions}I", data, at + 2)
         at += 2 + 4 * dimensions
         size = int(np.prod(shape, dtype=np.int64))
-        arrays.append(np.frombuffer(data, dtype, count=size, offset=at).reshape(shape).copy())
+        array = np.frombuffer(data, dtype, count=size, offset=at).reshape(shape)
+        arrays.append(array.astype(np.int64) if dtype == np.uint32 else array.copy())
         at += size * dtype.itemsize
     return arrays
 
