@@ -61,7 +61,9 @@ def note_requests(
     newest = int(np.argmax(seen.at))
     return replace(
         before,
-        subject=seen.names[int(seen.code[newest])],
+        # Under the version that was first seen, whoever answers later: any split into turns keeps
+        # the same state.
+        subject=before.subject or seen.names[int(seen.code[0])],
         status="armed" if armed else "learning",
         status_reason=None if armed else f"learning: {count} of {REQUESTS} requests",
         parameters={
@@ -69,6 +71,7 @@ def note_requests(
             "quiet_after": quiet,
             "told": False,
             "prediction": str(id_at(seen.prediction, newest)),
+            "answered_by": seen.names[int(seen.code[newest])],
             "unit": "request",
         },
         observations=count,
@@ -138,7 +141,7 @@ def _alarm(watch: Watch, state: WatchState, now: datetime) -> Alarm:
     return Alarm(
         watch.id,
         watch.application_id,
-        state.subject,
+        state.parameters["answered_by"],
         watch.tier,
         last + timedelta(seconds=quiet),
         state.observations,

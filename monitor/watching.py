@@ -136,15 +136,11 @@ async def _seen(
 
 
 def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
-    """An application's pauses: one state, under the version that answered last."""
-    before = kept.pauses.get(watch.id)
-    state = note_requests(watch, before, extracted)
+    """An application's pauses: one state for all its versions."""
+    state = note_requests(watch, kept.pauses.get(watch.id), extracted)
     if state is None:
         return []
     kept.pauses[watch.id] = state
-    if before is not None and before.subject != state.subject:
-        # The version before speaks of no silence any more.
-        return [replace(before, parameters=before.parameters | {"told": True}), state]
     return [state]
 
 

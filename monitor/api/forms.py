@@ -26,8 +26,9 @@ class WatchRequest(Form):
 
     application: str
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-    signal: Literal["loss", "loss_difference", "challenger_difference"]
-    detector: Literal["bounded-mean", "growing-pool", "paired-excess", "paired-promotion", "adwin"]
+    signal: Annotated[str, Field(max_length=200, examples=["loss", "feature.income", "metric.*"])]
+    """A signal, a family of them that ends with .*, or one member of a family."""
+    detector: Annotated[str, Field(max_length=63, examples=["bounded-mean", "ranks"])]
     tier: Tier
     settings: WatchSettings = WatchSettings()
     remedy: Kind | Step | Rule = "notify"

@@ -10,7 +10,7 @@ from monitor.errors import InvalidRequestError, NameTakenError
 from monitor.settings import Mode, Tier
 from monitor.store import watches as store
 from monitor.store.registry import read_registry
-from monitor.watches import DETECTORS, GUARANTEED, WatchForm
+from monitor.watches import DETECTORS, GUARANTEED, WatchForm, detectors_for
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS)
 
@@ -38,8 +38,12 @@ async def make_watch(
 ) -> WatchAnswer:
     """Make a watch. It shares its tier's budget with the watches that are there."""
     application, _registry = await named(connection, body.application)
-    if body.detector not in DETECTORS[body.signal]:
-        fitting = " or ".join(DETECTORS[body.signal])
+    fits = detectors_for(body.signal)
+    if not fits:
+        known = ", ".join(sorted(DETECTORS))
+        raise InvalidRequestError("/body/signal", f"one of {known}, or a member", body.signal)
+    if body.detector not in fits:
+        fitting = " or ".join(fits)
         raise InvalidRequestError(
             "/body/detector", f"{fitting} for the signal {body.signal}", body.detector
         )

@@ -130,10 +130,18 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
     }
     wrong = client.post("/v1/watches", json=body | {"settings": {"limt": 0.2}})
     assert wrong.json()["errors"][0]["path"] == "/body/settings/limt"
+    for changed, path in (
+        ({"signal": "los"}, "/body/signal"),
+        ({"signal": "feature.income"}, "/body/detector"),
+    ):
+        refused = client.post("/v1/watches", json=body | changed)
+        assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path)
+    income = {"name": "income", "signal": "feature.income", "detector": "ranks", "tier": "info"}
+    assert client.post("/v1/watches", json=body | income).status_code == 201
     unguaranteed = {"detector": "adwin", "tier": "rollback", "remedy": "roll_back"}
     assert client.post("/v1/watches", json=body | unguaranteed).status_code == 422
     made = client.post("/v1/watches", json=body | {"settings": {"limit": 0.2}})
-    assert (made.status_code, made.json()["budget_per_year"]) == (201, 8 / 27)
+    assert (made.status_code, made.json()["budget_per_year"]) == (201, 64 / 195)
     assert client.post("/v1/watches", json=body).json()["code"] == "name_taken"
     number = made.json()["id"]
     off = client.patch(f"/v1/watches/{number}", json={"enabled": False})
