@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision: str = "47454f40e3a0"
-down_revision: str | Sequence[str] | None = "70ed3e756c43"
+down_revision: str | Sequence[str] | None = "694557e32805"
 branch_labels: None = None
 depends_on: None = None
 
