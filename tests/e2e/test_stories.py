@@ -127,7 +127,7 @@ def told(story: Story, what: Telling) -> dict[str, str]:
 
 def shape(text: str) -> str:
     """A text without its numbers, which differ in their last digits from processor to processor."""
-    return re.sub(r"[0-9][0-9.,:+%-]*", "#", text)
+    return re.sub(r"[0-9][0-9.,:+%-]*(e[+-][0-9]+)?", "#", text)
 
 
 def page(texts: dict[str, str]) -> str:
