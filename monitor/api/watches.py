@@ -99,7 +99,7 @@ async def change_watch(
 
 @router.delete("/{watch_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a watch")
 async def delete_watch(connection: Transaction, _: Admin, watch_id: int) -> None:
-    """Remove an operator's watch with its alarms; a default watch is disabled instead."""
+    """Remove an operator's watch; its alarms stay. A default watch is disabled instead."""
     watch = await store.read_watch(connection, watch_id)
     if watch.origin == "default":
         await store.change_watch(connection, watch_id, {"enabled": False})
