@@ -19,7 +19,7 @@ def _exported() -> set[str]:
         if isinstance(value, str) and value.startswith(serving.metrics.PREFIX)
     }
     objects = {
-        value.describe()[0].name
+        next(iter(value.describe())).name
         for module in (serving.metrics, monitor.metrics)
         for value in vars(module).values()
         if isinstance(value, MetricWrapperBase)
