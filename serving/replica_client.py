@@ -3,15 +3,23 @@
 import asyncio
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
 
+from serving.launchers.base import Replica
+from serving.replica.probe import place as place_of
 from serving.replica.protocol import HEADER, Encoding, Frame, Kind, ProtocolError, parse_head
 
 FIRST_BUFFER = 1 << 16
 """Bytes to begin with: an answer of 512 rows with ten classes fits."""
+
+KNOCK_PAUSE = 0.05
+"""Seconds between two attempts to connect to a replica that does not listen yet."""
+CONNECT_TIMEOUT = 5.0
+"""Longest one attempt: a packet to an address that is not there yet gets no answer."""
 
 _RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ROW_ERRORS = msgspec.json.Decoder(list[tuple[int, str]])
@@ -179,6 +187,37 @@ class ReplicaConnection(asyncio.BufferedProtocol):
 
 def _nothing(reason: str) -> None:
     """Stands for a callback that has been called."""
+
+
+async def reach(
+    replica: Replica, make: Callable[[], ReplicaConnection], within: float
+) -> ReplicaConnection | None:
+    """Connect to a replica as soon as it can be connected to.
+
+    Returns
+    -------
+    ReplicaConnection
+        None if it ended, or could not be connected to within so many seconds.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within
+    while True:
+        if (address := await replica.address()) is not None:
+            with suppress(OSError):
+                return await asyncio.wait_for(_connect(address, make), CONNECT_TIMEOUT)
+        if loop.time() + KNOCK_PAUSE > until or await replica.poll() is not None:
+            return None
+        await asyncio.sleep(KNOCK_PAUSE)
+
+
+async def _connect(address: str, make: Callable[[], ReplicaConnection]) -> ReplicaConnection:
+    loop = asyncio.get_running_loop()
+    if (where := place_of(address)) is not None:
+        _, connection = await loop.create_connection(make, *where)
+    else:
+        _, connection = await loop.create_unix_connection(make, address)
+    connection.send(Frame(Kind.HELLO, b"").head())
+    return connection
 
 
 def predict_frame(encoding: Encoding, blocks: list[bytes], sequence: int) -> bytes:

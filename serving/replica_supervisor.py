@@ -11,7 +11,7 @@ from serving.errors import VersionFailedToStartError
 from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica
 from serving.records import Version
 from serving.replica.protocol import Frame, Kind, ProtocolError
-from serving.replica_client import Hello, ReplicaConnection, parse_hello
+from serving.replica_client import Hello, ReplicaConnection, parse_hello, reach
 
 FIRST_PAUSE = 0.1
 """Seconds before the second attempt to replace a replica; the first is made at once."""
@@ -122,20 +122,22 @@ class ReplicaSupervisor:
         )
         self._greeted = loop.create_future()
         self._ended = loop.create_future()
-        _, connection = await loop.create_unix_connection(
-            lambda: ReplicaConnection(self._receive, self._end), replica.address
+        until = loop.time() + within
+        self._connection = await reach(
+            replica, lambda: ReplicaConnection(self._receive, self._end), within
         )
-        self._connection = connection
-        awaited: list[asyncio.Future[Any]] = [self._greeted, self._ended]
-        await asyncio.wait(awaited, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        if self._connection is not None:
+            awaited: list[asyncio.Future[Any]] = [self._greeted, self._ended]
+            rest = max(0.0, until - loop.time())
+            await asyncio.wait(awaited, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
         if not self._greeted.done():
-            ended = self._ended.done()
+            ended = self._ended.done() or await replica.poll() is not None
             why = "it ended before it was ready" if ended else f"not ready within {within:g} s"
             await self._bury()
             raise VersionFailedToStartError(self._version.ref, why, replica.last_words())
         self.hello = self._greeted.result()
         self.state = "ready"
-        log.info("replica_started version=%s pid=%d", self._version.ref, replica.pid)
+        log.info("replica_started version=%s replica=%s", self._version.ref, replica.name)
         self._on_ready(self.hello)
         return self.hello
 

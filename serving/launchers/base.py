@@ -21,25 +21,60 @@ class Limits:
 UNLIMITED = Limits()
 """What a version gets of which nothing else was said."""
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Set to the processors of a limit, else to one: small batches lose more to waking threads than
+they gain, and replicas share the cores."""
+
+LAST_WORDS_BYTES = 4096
+"""How much of the end of what a replica wrote is told."""
+
+
+def memory_verdict(limit: int | None) -> str:
+    """The sentence about a replica that memory ended."""
+    if limit is None:
+        return "(It was killed because the machine ran out of memory.)"
+    return f"(It reached its memory limit of {limit} MiB.)"
+
+
+class LauncherUnavailableError(OSError):
+    """What the launcher works through does not answer; replicas that run go on."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"expected {what} to answer, got: {reason}")
+
+
+class StartRefusedError(OSError):
+    """What the launcher works through answers, and will not start this replica."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what} does not start the replica: {reason}")
+
 
 class Replica(Protocol):
     """One started replica of a version."""
 
-    address: str
-    """Path of the Unix socket that it answers on."""
-    pid: int
+    @property
+    def name(self) -> str:
+        """As what started it knows it: a process, a container, a pod."""
 
-    def poll(self) -> int | None:
+    @property
+    def pid(self) -> int | None:
+        """Its process on this machine; none where it runs on another one."""
+
+    async def address(self) -> str | None:
+        """Where it can be connected to: a socket's path or `tcp://HOST:PORT`; none as yet."""
+
+    async def poll(self) -> int | None:
         """Exit status, negative for a signal; None while it runs."""
 
     async def stop(self, grace: timedelta) -> None:
-        """End it and wait: politely first, by force after `grace`."""
+        """End it and wait: politely first, by force after `grace`. Nothing of it is left then."""
 
     def kill(self) -> None:
-        """End it and all that it started, now."""
+        """Begin to end it and all that it started, now; `stop` waits for that."""
 
     def last_words(self) -> str:
-        """The end of what it wrote to its standard error; stays readable after its death."""
+        """The end of what it wrote, after `stop`: also what ended it, where it could not say."""
 
 
 class Launcher(Protocol):
@@ -53,12 +88,13 @@ class Launcher(Protocol):
         features: tuple[str, ...],
         limits: Limits = UNLIMITED,
     ) -> Replica:
-        """Start a replica and return at once: that it works is known when it says hello.
+        """Start a replica: that it works is known when it says hello.
 
         Parameters
         ----------
         python
-            Interpreter of the model's environment; none for the service's own.
+            Interpreter of the model's environment; none for the service's own. Only processes go by
+            it: containers carry an environment of their own.
         features
             Names of the features in a row's order, for models that go by names.
         limits
@@ -67,5 +103,17 @@ class Launcher(Protocol):
         Raises
         ------
         OSError
-            If the process cannot be started at all.
+            If the replica cannot be started at all; says why in a sentence.
+        """
+
+    async def find(self) -> list[Replica]:
+        """Replicas of the same owner that this launcher did not start.
+
+        An owner is a serving process by its data folder: what an earlier life of it left behind
+        when it was killed.
+
+        Raises
+        ------
+        LauncherUnavailableError
+            If nobody who could know answers.
         """

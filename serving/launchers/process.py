@@ -22,12 +22,18 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-import serving.replica
-from serving.launchers.base import UNLIMITED, Limits
-from serving.records import Version
+import psutil
 
-LAST_WORDS_BYTES = 4096
-"""How much of the end of standard error is told."""
+import serving.replica
+from serving.launchers.base import (
+    LAST_WORDS_BYTES,
+    THREADS,
+    UNLIMITED,
+    Limits,
+    Replica,
+    memory_verdict,
+)
+from serving.records import Version
 
 LOG_LIMIT = 1024 * 1024
 """Bytes of standard error at which all but the end is dropped: a model may print for ever."""
@@ -43,10 +49,9 @@ OWN_VARIABLES = ("SERVING_", "MONITOR_", "LEADSMAN_", "PG", "PYTHON")
 """Beginnings of variables that a replica does not inherit: a model has no business with our keys
 and passwords, and another interpreter none with our module path."""
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Set to the processors of a limit, else to one: small batches lose more to waking threads than
-they gain, and replicas share the cores."""
-
+OWNER = "REPLICA_OF"
+"""Variable by which what an earlier process of the same folder left behind is found: also what a
+model started itself has it."""
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 """What is written where memory was refused."""
@@ -68,11 +73,20 @@ class ProcessReplica:
         self._folder = folder
         self._limits = limits
         self._killed = False
-        self.address = address
+        self._address = address
         self.pid = process.pid
+        self.name = f"process {process.pid}"
 
-    def poll(self) -> int | None:
+    async def address(self) -> str:
+        """Path of its socket, which listens from the start."""
+        return self._address
+
+    async def poll(self) -> int | None:
         """Exit status; None while it runs."""
+        return self.status()
+
+    def status(self) -> int | None:
+        """As `poll`: nobody needs to be waited for."""
         status = self._process.poll()
         if status is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -80,12 +94,12 @@ class ProcessReplica:
 
     async def stop(self, grace: timedelta) -> None:
         """Ask it to end, wait for `grace`, then kill what is left of its group."""
-        if self.poll() is None:
+        if self.status() is None:
             self._process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(self._wait, grace.total_seconds())
         self.kill()
         await asyncio.to_thread(self._process.wait)
-        self.poll()
+        self.status()
 
     def _wait(self, seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -111,7 +125,7 @@ class ProcessReplica:
     def _verdict(self, words: str) -> str:
         limit = self._limits.memory_mb
         if limit is not None and any(sign in words for sign in OUT_OF_MEMORY):
-            return f"(It reached its memory limit of {limit} MiB.)"
+            return memory_verdict(limit)
         if self._process.poll() == -signal.SIGKILL and not self._killed:
             return "(It was killed by SIGKILL, as the kernel does where memory runs out.)"
         return ""
@@ -128,6 +142,42 @@ class ProcessReplica:
             log.truncate(0)
             log.seek(0)
             log.write(tail)
+
+
+class LeftProcess:
+    """A process of an earlier life, which is no child of this one."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.name = f"process {process.pid}"
+
+    async def address(self) -> None:
+        """Nowhere: its front has gone."""
+
+    async def poll(self) -> int | None:
+        """What a process that is no child ended with is nobody's to know."""
+        gone = not self._process.is_running() or self._process.status() == psutil.STATUS_ZOMBIE
+        return -signal.SIGKILL if gone else None
+
+    async def stop(self, grace: timedelta) -> None:
+        """Ask it to end, wait for `grace`, then kill it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process.terminate()
+            try:
+                await asyncio.to_thread(self._process.wait, grace.total_seconds())
+            except psutil.TimeoutExpired:
+                self.kill()
+                await asyncio.to_thread(self._process.wait, 5)
+
+    def kill(self) -> None:
+        """Kill it; what it started is found by itself."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process.kill()
+
+    def last_words(self) -> str:
+        """None that could be told from its replica's."""
+        return ""
 
 
 class ProcessLauncher:
@@ -184,7 +234,7 @@ class ProcessLauncher:
         with log.open("ab") as words:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, cwd=self._home,
-                env=_environment(limits), pass_fds=(fd,), start_new_session=True,
+                env=self._environment(limits), pass_fds=(fd,), start_new_session=True,
             )  # fmt: skip
 
     def _bound(self, pid: int, limits: Limits) -> None:
@@ -204,7 +254,7 @@ class ProcessLauncher:
 
     def _look_at_logs(self) -> None:
         """Trim what grew too long, as long as replicas run."""
-        self._running = [one for one in self._running if one.poll() is None]
+        self._running = [one for one in self._running if one.status() is None]
         for one in self._running:
             one.trim()
         self._trimming = None
@@ -239,8 +289,27 @@ class ProcessLauncher:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
 
+    def _environment(self, limits: Limits) -> dict[str, str]:
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)
+        }
+        threads = str(math.ceil(limits.cpu)) if limits.cpu is not None else "1"
+        own = {OWNER: str(self._folder), "PYTHONUNBUFFERED": "1"}
+        return {**kept, **dict.fromkeys(THREADS, threads), **own}
 
-def _environment(limits: Limits) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
-    threads = str(math.ceil(limits.cpu)) if limits.cpu is not None else "1"
-    return {**kept, **dict.fromkeys(THREADS, threads), "PYTHONUNBUFFERED": "1"}
+    async def find(self) -> list[Replica]:
+        """Processes that replicas of an earlier life left: these themselves die with their parent,
+        what a model started does not."""
+        own = {one.pid for one in self._running}
+        return await asyncio.to_thread(self._find, own)
+
+    def _find(self, own: set[int]) -> list[Replica]:
+        found: list[Replica] = []
+        for process in psutil.process_iter():
+            # A process may end, or be somebody else's, while it is looked at.
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if process.environ().get(OWNER) != str(self._folder):
+                    continue
+                if os.getpgid(process.pid) not in own and process.pid != os.getpid():
+                    found.append(LeftProcess(process))
+        return found

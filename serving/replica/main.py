@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from serving.replica.frameworks import Answers, Block, Model, load
+from serving.replica.fronts import Fronts
+from serving.replica.probe import place as place_of
 from serving.replica.protocol import Encoding, Frame, Kind, ProtocolError, receive, send
 
 _PR_SET_PDEATHSIG = 1
@@ -46,12 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The front shows the end of this text as the replica's last words.
         traceback.print_exc()
         return 1
+    if options.socket_fd is None:
+        with listener:
+            Fronts(
+                listener, _hello(model), lambda frame: _answer(model, frame), linger=options.linger
+            ).run()
+        return 0
     connection, _ = listener.accept()
     listener.close()
     with connection:
         send(connection, _hello(model))
         while (frame := receive(connection)) is not None:
-            send(connection, _answer(model, frame))
+            if frame.kind != Kind.HELLO:
+                send(connection, _answer(model, frame))
     return 0
 
 
@@ -62,9 +71,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--entry", help="module:callable, or a file inside the artefact's folder")
     parser.add_argument("--features", default="[]", help="names of the features as a JSON array")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--socket", help="path of a Unix socket to listen on")
+    place.add_argument("--listen", help="path of a Unix socket or tcp://HOST:PORT to listen on")
     place.add_argument("--socket-fd", type=int, help="a listening socket that was handed down")
     parser.add_argument("--parent", type=int, default=0, help="process to die with")
+    parser.add_argument("--linger", type=float, help="end after so many seconds without a front")
     return parser.parse_args(arguments)
 
 
@@ -80,9 +90,11 @@ def _die_with(parent: int) -> None:
 def _listener(options: argparse.Namespace) -> socket.socket:
     if options.socket_fd is not None:
         return socket.socket(fileno=options.socket_fd)
+    if (where := place_of(options.listen)) is not None:
+        return socket.create_server(where)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(options.socket)
-    listener.listen(1)
+    listener.bind(options.listen)
+    listener.listen()
     return listener
 
 

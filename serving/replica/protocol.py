@@ -6,6 +6,7 @@ Every frame is a header of `HEADER.size` bytes and a payload. Numbers are little
 kind      direction  payload
 ========  =========  ====================================================================
 hello     to front   JSON text: what the loaded model is (`Hello`)
+hello     to model   empty: this is a front, not a health check
 predict   to model   rows: `rows x columns` float64, or the JSON text of an array of rows
 answer    to front   outputs, then scores (`rows x columns` float64), then row errors
 failure   to front   UTF-8 text: why no row of the batch could be answered
