@@ -17,9 +17,11 @@ MonitorError
 │   ├── RevisionMovedError         the route changed between decision and act
 │   ├── ServingRefusedError        it will not do it, however often it is asked
 │   └── ServingUnavailableError    it may do it later
-└── InvalidRowsError               a file to replay cannot be read as rows
+├── InvalidRowsError               a file to replay cannot be read as rows
+└── InvalidWatchFileError          a file of watches cannot be used
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -133,6 +135,16 @@ class InvalidRowsError(MonitorError):
 
     def __init__(self, where: str, expected: str, received: object) -> None:
         super().__init__(f"{where}: expected {expected}, received {received!r}")
+
+
+class InvalidWatchFileError(MonitorError):
+    """A file of watches cannot be used."""
+
+    status, code, title = 422, "invalid_watch_file", "The watches cannot be used"
+
+    def __init__(self, path: Path, line: int, field: str, said: str) -> None:
+        super().__init__(f"{path}, line {line}: {field + ': ' if field else ''}{said}")
+        self.line, self.field = line, field
 
 
 class AutomationOffError(MonitorError):

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from monitor.columns import Answers, Ints, Labels, ranks
+from monitor.columns import Answers, Bools, Ints, Labels, ranks
 from monitor.records import Position
 
 SKEW = timedelta(minutes=1)
@@ -64,6 +64,24 @@ class Stretch:
     """An answer to the prediction of each of these labels."""
     labelled: Joined
     pairs: Pairs
+
+    def cut(self, arrived: Bools, received: Bools, labelled: Bools, pairs: Bools) -> "Stretch":
+        """Some of the arrivals, of the labels, and of what these complete."""
+        joined, paired = self.labelled, self.pairs
+        return Stretch(
+            self.answers,
+            self.labels,
+            self.arrived[arrived],
+            self.received[received],
+            self.known[received],
+            Joined(joined.answer[labelled], joined.label[labelled], joined.event[labelled]),
+            Pairs(
+                paired.primary[pairs],
+                paired.shadow[pairs],
+                paired.label[pairs],
+                paired.event[pairs],
+            ),
+        )
 
 
 def join(answers: Answers, labels: Labels, *, after: Position, until: Position) -> Stretch:

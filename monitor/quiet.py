@@ -81,6 +81,66 @@ def note_requests(
     )
 
 
+def silences(watch: Watch, state: WatchState | None, extracted: Extracted) -> list[Alarm]:
+    """Silences between requests that are past: what `find_quiet` would have told at their time.
+
+    Parameters
+    ----------
+    state
+        As `note_requests` left it before these requests; none before the first.
+    """
+    seen = extracted.get((watch.application_id, SERVICE))
+    if seen is None:
+        return []
+    order = np.argsort(seen.at, kind="stable")
+    last = None if state is None else state.last_observed_at
+    edges = seen.at[order]
+    before, longest = (
+        (1, 0.0) if state is None else (state.observations, state.parameters["longest"])
+    )
+    if last is not None:
+        edges = np.concatenate(([to_micros(last)], edges))
+    pauses = np.diff(edges) / 1e6
+    if not len(pauses):
+        return []
+    usual = np.maximum.accumulate(np.concatenate(([longest], pauses[:-1])))
+    requests = before + np.arange(len(pauses))
+    given = WatchSettings.model_validate(watch.settings).quiet_after
+    quiet = np.maximum(TIMES * usual, SHORTEST.total_seconds())
+    if given is not None:
+        quiet = np.full(len(pauses), given)
+    armed = (requests >= REQUESTS) | (given is not None)
+    told = []
+    for pause in np.flatnonzero(armed & (pauses > quiet)).tolist():
+        # The request before the pause; before the first pause it is one of an earlier stretch.
+        place = pause - (0 if last is None else 1)
+        if place >= 0:
+            row = int(order[place])
+            prediction = str(id_at(seen.prediction, row))
+            version = seen.names[int(seen.code[row])]
+        else:
+            assert state is not None
+            prediction, version = state.parameters["prediction"], state.parameters["answered_by"]
+        about = WatchState(
+            watch.id,
+            version,
+            "armed",
+            None,
+            {
+                "longest": float(usual[pause]),
+                "quiet_after": float(quiet[pause]),
+                "prediction": prediction,
+                "answered_by": version,
+                "unit": "request",
+            },
+            b"",
+            observations=int(requests[pause]),
+            last_observed_at=from_micros(int(edges[pause])),
+        )
+        told.append(_alarm(watch, about, from_micros(int(edges[pause + 1]))))
+    return told
+
+
 async def find_quiet(
     connection: AsyncConnection, registry: Registry, now: datetime
 ) -> list[tuple[Watch, Alarm]]:

@@ -1,168 +1,38 @@
-"""The same tests over past rows: what would have happened. Nothing is written, nobody is told."""
+"""The same tests over past rows: what would have happened. Nothing is written, nobody is told.
+
+Rows of the record or of a file become the stretches that a turn consumes, and go the way of a turn:
+the same signals, watches, detectors and grants.
+"""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
-from uuid import UUID
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from monitor import budget
-from monitor.columns import id_at
-from monitor.detector_state import Subject
-from monitor.evaluation import References, run_watch
-from monitor.feed import join
+from monitor.columns import Ids
+from monitor.errors import InvalidRowsError, NotFoundError
+from monitor.feed import Stretch, join
 from monitor.memory import Memory
-from monitor.moments import to_micros
-from monitor.records import START, Alarm, Json, Watch
-from monitor.replay_file import read_file
-from monitor.settings import Mode, Settings, Tier
-from monitor.signals import LOSS, Extracted, Observations, extract
+from monitor.moments import from_micros, to_micros
+from monitor.records import SHADOW, START, Registry
+from monitor.replay_file import NUMBER, FileRows, read_file
+from monitor.replay_report import Change, Report
+from monitor.replay_run import Past, Run
+from monitor.settings import Settings
+from monitor.signals import Extracted, extract
+from monitor.signals.base import SERVICE
 from monitor.store import record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.database import connect
-from monitor.watches import DEFAULT_WATCHES, WatchForm, WatchSettings
-from monitor.watching import learn_references, references_of
+from monitor.watch_file import ReplaySettings, watches_of
+from monitor.watching import learn_references
 
-Progress = Callable[[int, int], None]
-"""Told the rows done and the rows there are."""
-
-
-class WatchFile(BaseModel):
-    """One watch in a file of watches."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    signal: Literal["loss"] = "loss"
-    detector: Literal["bounded-mean", "growing-pool", "adwin"] = "bounded-mean"
-    tier: Tier = Tier.PAGE
-    settings: WatchSettings = WatchSettings()
-    remedy: str = "notify"
-
-
-class ReplaySettings(BaseModel):
-    """A file of watches, in JSON."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    task: Literal["binary", "multiclass", "regression"] | None = None
-    """Told from the rows when absent: numbers with many values are a regression."""
-    reference_rows: Annotated[int, Field(ge=0)] = 2000
-    """First labelled rows of each version, which are its reference and are not tested."""
-    budgets: dict[Tier, Annotated[float, Field(gt=0)]] = {}
-    """False alarms a year for a tier; the monitor's own settings when absent."""
-    watches: list[WatchFile] | None = None
-    """The default watches of the loss when absent."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What a replay found."""
-
-    rows: int = 0
-    seconds: float = 0.0
-    watches: list[Json] = field(default_factory=list)
-    expected_false_alarms: float = 0.0
-    """At most so many were to be expected of the watches with a guarantee, had nothing changed."""
-    alarms: list[Json] = field(default_factory=list)
-
-    def to_json(self) -> Json:
-        """As `leadsman replay --json` prints it."""
-        return {
-            "rows": self.rows,
-            "seconds": self.seconds,
-            "watches": self.watches,
-            "expected_false_alarms": self.expected_false_alarms,
-            "alarms": self.alarms,
-        }
-
-
-@dataclass(slots=True)
-class _Run:
-    """Watches at work on a stretch of the past."""
-
-    watches: list[Watch]
-    yearly: Mapping[int, float]
-    task: str
-    references: References
-    row_of: Callable[[UUID], int]
-    name_of: Callable[[str], str]
-    time_scale: float = 1.0
-    subjects: dict[int, dict[str, Subject]] = field(default_factory=dict)
-    alarms: list[Json] = field(default_factory=list)
-
-    def feed(self, signal: str, observations: Observations) -> None:
-        found: list[tuple[Watch, Alarm]] = []
-        for i, watch in enumerate(self.watches):
-            if watch.signal != signal or not watch.enabled:
-                continue
-            tested = run_watch(
-                watch,
-                observations,
-                self.subjects.setdefault(watch.id, {}),
-                self.references,
-                task=self.task,
-                budget_per_year=self.yearly.get(watch.id, 0.0),
-                time_scale=self.time_scale,
-            )
-            self.watches[i] = replace(watch, clock=tested.clock)
-            found.extend((watch, alarm) for alarm in tested.alarms)
-        found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
-        self.alarms.extend(self._told(watch, alarm) for watch, alarm in found)
-
-    def _told(self, watch: Watch, alarm: Alarm) -> Json:
-        onset = alarm.onset_prediction_id
-        return {
-            "row": self.row_of(alarm.prediction_id),
-            "signal": alarm.evidence["signal"],
-            "watch": watch.name,
-            "tier": watch.tier.value,
-            "version": self.name_of(alarm.subject),
-            "segment": alarm.evidence["segment"],
-            "onset_row": None if onset is None else self.row_of(onset),
-            "statistic": alarm.statistic,
-            "threshold": alarm.threshold,
-            "at": alarm.alarmed_at.isoformat(),
-            "observation": alarm.observation,
-            "before": alarm.evidence["before"],
-            "after": alarm.evidence["after"],
-            "promise": alarm.evidence["promise"],
-        }
-
-    def report(self, rows: int, seconds: float) -> Report:
-        lines: list[Json] = []
-        expected = 0.0
-        for watch in self.watches:
-            for subject in self.subjects.get(watch.id, {}).values():
-                if watch.detector not in budget.OWN_ERROR_RATE:
-                    expected += subject.granted
-                lines.append(
-                    {
-                        "name": watch.name,
-                        "signal": watch.signal,
-                        "detector": watch.detector,
-                        "tier": watch.tier.value,
-                        "version": self.name_of(subject.subject),
-                        "status": subject.status,
-                        "status_reason": subject.reason,
-                        "budget_per_year": self.yearly.get(watch.id),
-                        "granted": subject.granted,
-                        "observations": subject.observations,
-                        "alarms": subject.alarms,
-                        "statistic": subject.statistic,
-                        "parameters": subject.parameters,
-                        "mean": subject.sums.interval(
-                            rows_per_step=subject.block, scale=subject.scale
-                        ),
-                    }
-                )
-        return Report(rows, seconds, lines, expected, self.alarms)
+Progress = Callable[[int, int | None], None]
+"""Told the rows done and the rows there are, if that is known."""
 
 
 def replay_file(
@@ -170,85 +40,108 @@ def replay_file(
     *,
     watches: ReplaySettings | None = None,
     settings: Settings | None = None,
+    changes: Sequence[int] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Run the watches of the loss over the rows of a CSV or Parquet file.
+    """Run watches over the rows of a CSV or Parquet file.
 
     Parameters
     ----------
     path
         Columns as `monitor.replay_file` reads them.
     watches
-        The default watches of the loss when absent.
+        The default watches of an application when absent.
     settings
         Budgets; the defaults when absent.
+    changes
+        Rows at which something is known to have changed, from 0.
 
     Raises
     ------
     InvalidRowsError
         If the file cannot be read as rows.
     """
-    given = watches or ReplaySettings()
-    started = time.perf_counter()
-    rows = read_file(path, task=given.task, reference_rows=given.reference_rows)
-    made = _watches_of(given)
-    run = _Run(
-        made,
-        _yearly(made, given, settings),
-        rows.task,
-        lambda _, subject: rows.reference(subject),
-        lambda identifier: identifier.int,
-        rows.version_of,
-    )
-    done = 0
-    for chunk in rows.observations():
-        run.feed(LOSS, chunk)
-        done += len(chunk)
-        if progress is not None:
-            progress(done, rows.tested)
-    return run.report(rows.rows, time.perf_counter() - started)
+    return replay_file_with(
+        path, [watches or ReplaySettings()], settings=settings, changes=changes, progress=progress
+    )[0]
 
 
-def _watches_of(given: ReplaySettings) -> list[Watch]:
-    forms = (
-        [f for f in DEFAULT_WATCHES if f.signal == LOSS]
-        if given.watches is None
-        else [
-            WatchForm(
-                w.name,
-                w.signal,
-                w.detector,
-                w.tier,
-                w.remedy,
-                w.settings.model_dump(exclude_unset=True),
+def replay_file_with(
+    path: Path,
+    configurations: Sequence[ReplaySettings],
+    *,
+    settings: Settings | None = None,
+    changes: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Run several configurations over the rows of a file, side by side.
+
+    The file is read once, and its signals are extracted once where the configurations agree on what
+    its rows are. See `replay_file`.
+    """
+    reports: dict[int, Report] = {}
+    places: dict[tuple[str | None, int], list[int]] = {}
+    for place, one in enumerate(configurations):
+        places.setdefault((one.task, one.reference_rows), []).append(place)
+    for (task, reference_rows), mine in places.items():
+        started = time.perf_counter()
+        rows = read_file(path, task=task, reference_rows=reference_rows)
+        beyond = [row for row in changes if not 0 <= row < rows.rows]
+        if beyond:
+            raise InvalidRowsError(
+                f"{path}, change at row {beyond[0]}", f"a row from 0 to {rows.rows - 1}", beyond[0]
             )
-            for w in given.watches
+        past = Past(rows.registry, rows.known, rows.task, _row_of_file, rows.version_name)
+        base = settings or Settings(database_url="")
+        runs = [
+            Run(past, watches_of(configurations[place], NUMBER), configurations[place], base)
+            for place in mine
         ]
-    )
-    return [
-        Watch(
-            number,
-            1,
-            f.name,
-            f.signal,
-            f.detector,
-            f.tier,
-            f.settings,
-            f.remedy,
-            Mode.OBSERVE,
-            "replay",
-            True,
-        )
-        for number, f in enumerate(forms, 1)
-    ]
+        _over(rows, runs, sorted(changes), progress)
+        seconds = time.perf_counter() - started
+        marks = [Change(row, from_micros(int(rows.at[row]))) for row in sorted(changes)]
+        for place, run in zip(mine, runs, strict=True):
+            reports[place] = run.report(rows.rows, seconds, marks)
+    return [reports[place] for place in range(len(configurations))]
 
 
-def _yearly(
-    watches: Iterable[Watch], given: ReplaySettings, settings: Settings | None
-) -> dict[int, float]:
-    base = settings or Settings(database_url="")
-    changed = {f"budget_{tier.value}": value for tier, value in given.budgets.items()}
-    return budget.budgets(watches, base.model_copy(update=changed))
+def _over(
+    rows: FileRows, runs: Sequence[Run], changes: Sequence[int], progress: Progress | None
+) -> None:
+    marked = [int(rows.at[row]) for row in changes]
+    profiles = {version: known.profile for version, known in rows.known.items()}
+    done = rows.rows - len(rows.tested)
+    for stretch in rows.stretches(cuts=marked):
+        _note(runs, marked, int(stretch.answers.at[:1].sum()) if len(stretch.arrived) else None)
+        extracted = extract(stretch, rows.registry, profiles)
+        _without_latency(extracted)
+        for run in runs:
+            run.take(stretch, extracted)
+        done += len(stretch.arrived)
+        if progress is not None:
+            progress(done, rows.rows)
+
+
+def _note(runs: Sequence[Run], marked: Sequence[int], now: int | None) -> None:
+    """Note what had been granted before each change that the stretch begins with or lies behind."""
+    if now is None:
+        return
+    for number, at in enumerate(marked):
+        if now >= at:
+            for run in runs:
+                run.mark(number)
+
+
+def _without_latency(extracted: Extracted) -> None:
+    """A file tells which answers were defaults, and nothing of latencies and errors."""
+    seen = extracted.get((NUMBER, SERVICE))
+    if seen is not None:
+        kept = [place for place, name in enumerate(seen.columns) if name == "default"]
+        extracted[NUMBER, SERVICE] = seen.with_columns(kept)
+
+
+def _row_of_file(identifier: bytes) -> int:
+    return int.from_bytes(identifier, "big")
 
 
 async def replay_record(
@@ -258,24 +151,50 @@ async def replay_record(
     start: datetime | None = None,
     end: datetime | None = None,
     watches: ReplaySettings | None = None,
+    changes: Sequence[int] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Run an application's watches over its record, from nothing.
+    """Run an application's watches over its record, from nothing; see `replay_record_with`."""
+    return (
+        await replay_record_with(
+            settings,
+            application,
+            [watches],
+            start=start,
+            end=end,
+            changes=changes,
+            progress=progress,
+        )
+    )[0]
+
+
+async def replay_record_with(
+    settings: Settings,
+    application: str,
+    configurations: Sequence[ReplaySettings | None],
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    changes: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Run configurations over a stretch of an application's record, side by side, from nothing.
 
     Parameters
     ----------
+    configurations
+        None stands for the application's own watches as they are set.
     start, end
-        Labels received in [start, end) are consumed.
-    watches
-        The application's own watches when absent.
+        What came to be known in [start, end) is consumed: arrivals by their time, labels by theirs.
+    changes
+        Rows at which something is known to have changed; rows are the requests in [start, end) in
+        the order in which they were recorded, from 0.
 
     Raises
     ------
-    InvalidRowsError
+    NotFoundError
         If there is no such application.
     """
-    from monitor.errors import NotFoundError
-
     started = time.perf_counter()
     engine = connect(settings.database_url)
     try:
@@ -284,63 +203,130 @@ async def replay_record(
             found = next((a for a in registry.applications.values() if a.name == application), None)
             if found is None:
                 raise NotFoundError("application", application)
-            made = (
-                _watches_of(watches)
-                if watches is not None
-                else [
-                    replace(w, clock=None)
-                    for w in await watch_store.read_watches(connection, found.id)
-                ]
-            )
-            memory = Memory()
-            numbers: dict[UUID, int] = {}
-            run = _Run(
-                made,
-                _yearly(made, watches or ReplaySettings(), settings),
-                found.task,
-                references_of(None, memory.known),
-                lambda identifier: numbers[identifier],
-                registry.subject_name,
-                settings.time_scale,
-            )
-            after, total = START, 0
+            registry = _only(registry, found.id)
+            own = await watch_store.read_watches(connection, found.id)
+            memory, numbers = Memory(), _Numbers()
+            past = Past(registry, memory.known, found.task, numbers.of, registry.subject_name)
+            runs = [
+                Run(past, watches_of(one, found.id, own), one or ReplaySettings(), settings)
+                for one in configurations
+            ]
+            after, marks = START, list[Change]()
             while shipments := await record.read_shipments(
                 connection, after, rows=settings.turn_rows
             ):
                 until = shipments[-1].position
-                stretch = join(
-                    *await record.read_rows(connection, shipments, [found.id]),
-                    after=after,
-                    until=until,
-                )
-                await learn_references(connection, memory, stretch, registry)
-                profiles = {version: known.profile for version, known in memory.known.items()}
-                for signal, seen in _between(extract(stretch, registry, profiles), start, end):
-                    for row in range(len(seen)):
-                        numbers.setdefault(id_at(seen.prediction, row), len(numbers))
-                    run.feed(signal, seen)
-                total += sum(s.predictions for s in shipments)
-                if progress is not None:
-                    progress(total, total)
+                wanted = [s for s in shipments if _touches(s, start, end)]
+                if wanted:
+                    rows = await record.read_rows(connection, wanted, [found.id])
+                    stretch = _between(join(*rows, after=after, until=until), start, end)
+                    await learn_references(connection, memory, stretch, registry)
+                    numbers.add(stretch)
+                    marks += _marks(numbers, stretch, changes, len(marks), runs)
+                    profiles = {version: one.profile for version, one in memory.known.items()}
+                    extracted = extract(stretch, registry, profiles)
+                    for run in runs:
+                        run.take(stretch, extracted)
+                    if progress is not None:
+                        progress(numbers.count, None)
                 after = until
-            return run.report(len(numbers), time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            return [run.report(numbers.count, seconds, marks) for run in runs]
     finally:
         await engine.dispose()
 
 
-def _between(
-    extracted: Extracted, start: datetime | None, end: datetime | None
-) -> Iterator[tuple[str, Observations]]:
-    """Observations of [start, end), by signal."""
-    low = NEVER if start is None else to_micros(start)
-    high = ALWAYS if end is None else to_micros(end)
-    for (_, signal), observations in extracted.items():
-        seen = observations.take((observations.at >= low) & (observations.at < high))
-        if len(seen):
-            yield signal, seen
+def _only(registry: Registry, application: int) -> Registry:
+    return Registry(
+        {application: registry.applications[application]},
+        registry.versions,
+        registry.routes,
+        registry.schemas,
+    )
 
 
-NEVER, ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+def _touches(shipment: record.Shipment, start: datetime | None, end: datetime | None) -> bool:
+    """Whether a shipment may hold rows of [start, end)."""
+    spans = (
+        (shipment.predicted_from, shipment.predicted_to),
+        (shipment.received_from, shipment.received_to),
+    )
+    return any(
+        low is not None
+        and high is not None
+        and (start is None or high >= start)
+        and (end is None or low < end)
+        for low, high in spans
+    )
+
+
+def _between(stretch: Stretch, start: datetime | None, end: datetime | None) -> Stretch:
+    """Arrivals and labels of [start, end)."""
+    if start is None and end is None:
+        return stretch
+    low = _EVER if start is None else to_micros(start)
+    high = _NEVER if end is None else to_micros(end)
+
+    def within(at: np.ndarray) -> np.ndarray:
+        inside: np.ndarray = (at >= low) & (at < high)
+        return inside
+
+    return stretch.cut(
+        within(stretch.answers.at[stretch.arrived]),
+        within(stretch.labels.at[stretch.received]),
+        within(stretch.labels.at[stretch.labelled.label]),
+        within(stretch.labels.at[stretch.pairs.label]),
+    )
+
+
+_EVER, _NEVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 """Before and after every moment."""
 
-__all__ = ["Progress", "ReplaySettings", "Report", "replay_file", "replay_record"]
+
+@dataclass(slots=True)
+class _Numbers:
+    """Numbers of predictions, in the order in which their answers were recorded."""
+
+    count: int = 0
+    _ids: list[Ids] = field(default_factory=list)
+    _by_id: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, stretch: Stretch) -> None:
+        answers, rows = stretch.answers, stretch.arrived
+        rows = rows[answers.flags[rows] & SHADOW == 0]
+        self._ids.append(answers.id[rows])
+        self.count += len(rows)
+
+    def of(self, identifier: bytes) -> int | None:
+        """Number of a prediction; none of one that was made before the first."""
+        if self._ids:
+            # Asked for at the end, once all are known.
+            whole = np.concatenate(self._ids).tobytes()
+            self._by_id = {whole[16 * n : 16 * n + 16]: n for n in range(len(whole) // 16)}
+            self._ids = []
+        return self._by_id.get(identifier)
+
+
+def _marks(
+    numbers: _Numbers, stretch: Stretch, changes: Sequence[int], known: int, runs: Sequence[Run]
+) -> Iterator[Change]:
+    """Changes that lie in a stretch; what was granted is noted at its beginning."""
+    answers, rows = stretch.answers, stretch.arrived
+    rows = rows[answers.flags[rows] & SHADOW == 0]
+    first = numbers.count - len(rows)
+    for number, row in enumerate(sorted(changes)[known:], known):
+        if row < numbers.count:
+            for run in runs:
+                run.mark(number)
+            yield Change(row, from_micros(int(answers.at[rows[row - first]])))
+
+
+__all__ = [
+    "Progress",
+    "ReplaySettings",
+    "Report",
+    "replay_file",
+    "replay_file_with",
+    "replay_record",
+    "replay_record_with",
+]

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor import rules
+from monitor.errors import InvalidRequestError
 from monitor.moments import YEAR_US
 from monitor.records import Json, Watch
 from monitor.settings import Mode, Tier
@@ -138,6 +140,39 @@ def detectors_for(signal: str) -> tuple[str, ...]:
     """Detectors that fit a signal, a member of a family too; none where there is no such signal."""
     family = signal.partition(".")[0] + ".*"
     return DETECTORS.get(signal, DETECTORS.get(family, ()))
+
+
+def check_form(form: WatchForm, *, where: str) -> None:
+    """Refuse a watch whose parts do not fit together.
+
+    Parameters
+    ----------
+    where
+        Path of the watch, before the name of the field that is wrong.
+
+    Raises
+    ------
+    InvalidRequestError
+        If there is no such signal, the detector does not fit it, or an alarm of a detector without
+        a guarantee would act.
+    """
+    fits = detectors_for(form.signal)
+    if not fits:
+        known = ", ".join(sorted(DETECTORS))
+        raise InvalidRequestError(f"{where}/signal", f"one of {known}, or a member", form.signal)
+    if form.detector not in fits:
+        fitting = " or ".join(fits)
+        raise InvalidRequestError(
+            f"{where}/detector", f"{fitting} for the signal {form.signal}", form.detector
+        )
+    rule = form.rule or [{"kind": form.remedy}]
+    may_act = form.detector in GUARANTEED
+    if not may_act and (rules.acts(rule) or form.tier is Tier.ROLLBACK):
+        raise InvalidRequestError(
+            f"{where}/remedy",
+            "notify and a tier of page or info: the detector has no guarantee",
+            rule[0]["kind"],
+        )
 
 
 GUARANTEED = frozenset(

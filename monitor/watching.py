@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor import budget
 from monitor.coverage import judge
 from monitor.detector_state import Subject, from_row, to_rows
-from monitor.evaluation import References, run_watch
+from monitor.evaluation import References, Tested, run_watch
 from monitor.feed import Stretch
 from monitor.memory import Kept, Known, Memory, version_of, versions_in
 from monitor.moved import moved
@@ -77,20 +77,13 @@ async def feed_watches(
             if seen is None:
                 continue
             subjects = kept.subjects.setdefault(watch.id, {})
-            seen = _arranged(
-                watch,
-                seen,
-                stretch=stretch,
-                registry=registry,
-                known=memory.known,
-                subjects=subjects,
-            )
-            tested = run_watch(
+            tested = feed_watch(
                 watch,
                 seen,
                 subjects,
-                references_of(WatchSettings.model_validate(watch.settings).segments, memory.known),
-                task=registry.applications[number].task,
+                stretch=stretch,
+                registry=registry,
+                known=memory.known,
                 budget_per_year=yearly.get(watch.id, 0.0),
                 time_scale=settings.time_scale,
             )
@@ -110,6 +103,39 @@ async def feed_watches(
     await watch_store.move_clocks(connection, clocks)
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
     return found
+
+
+def feed_watch(
+    watch: Watch,
+    seen: Observations,
+    subjects: dict[str, Subject],
+    *,
+    stretch: Stretch,
+    registry: Registry,
+    known: Mapping[int, Known],
+    budget_per_year: float,
+    time_scale: float,
+) -> Tested:
+    """Feed one watch what a stretch of the record brought of its signal.
+
+    Parameters
+    ----------
+    subjects
+        Those that the watch has already; new ones are added, and all are changed in place.
+    known
+        Reference rows by version.
+    """
+    given = WatchSettings.model_validate(watch.settings)
+    seen = _arranged(seen, given, watch, stretch, registry, known=known, subjects=subjects)
+    return run_watch(
+        watch,
+        seen,
+        subjects,
+        references_of(given.segments, known),
+        task=registry.applications[watch.application_id].task,
+        budget_per_year=budget_per_year,
+        time_scale=time_scale,
+    )
 
 
 def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
@@ -175,16 +201,16 @@ def references_of(segments: Segments | None, known: Mapping[int, Known]) -> Refe
 
 
 def _arranged(
-    watch: Watch,
     seen: Observations,
-    *,
+    settings: WatchSettings,
+    watch: Watch,
     stretch: Stretch,
     registry: Registry,
+    *,
     known: Mapping[int, Known],
     subjects: Mapping[str, Subject],
 ) -> Observations:
     """Observations divided into segments, with the keys of their units, as the watch asks for."""
-    settings = WatchSettings.model_validate(watch.settings)
     if settings.unit is not None:
         seen = replace(seen, unit=units_of(seen, stretch, settings.unit))
     if settings.segments is None:

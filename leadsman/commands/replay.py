@@ -18,10 +18,22 @@ def replay(
     until: Annotated[datetime | None, typer.Option("--to", help="Moment after the last.")] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="CSV or Parquet in time order: predicted_at, features, output, label …"),
+        typer.Option(
+            help="CSV or Parquet in time order: predicted_at, features, output, and if there are "
+            "any score, label, labelled_at, version, weight, context.KEY."
+        ),
     ] = None,
     watches: Annotated[
-        list[Path] | None, typer.Option(help="JSON file of watches; several are compared.")
+        list[Path] | None,
+        typer.Option(help="YAML file of watches; given twice, they are compared side by side."),
+    ] = None,
+    change_at: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="ROW",
+            min=0,
+            help="Row at which something changed, from 0: tells delays and false alarms.",
+        ),
     ] = None,
     database_url: Annotated[
         str | None, typer.Option(help="The record.  [default: that of `leadsman up` here]")
@@ -32,4 +44,8 @@ def replay(
     # The tests come with scipy and river, which no other command waits for.
     from leadsman.replaying import Asked, replay
 
-    replay(Asked(application, since, until, file, watches or [], database_url, as_json))
+    replay(
+        Asked(
+            application, since, until, file, watches or [], change_at or [], database_url, as_json
+        )
+    )

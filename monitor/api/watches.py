@@ -7,10 +7,10 @@ from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError, NameTakenError
-from monitor.settings import Mode, Tier
+from monitor.settings import Mode
 from monitor.store import watches as store
 from monitor.store.registry import read_registry
-from monitor.watches import DETECTORS, GUARANTEED, WatchForm, detectors_for
+from monitor.watches import GUARANTEED, WatchForm, check_form
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS)
 
@@ -38,22 +38,7 @@ async def make_watch(
 ) -> WatchAnswer:
     """Make a watch. It shares its tier's budget with the watches that are there."""
     application, _registry = await named(connection, body.application)
-    fits = detectors_for(body.signal)
-    if not fits:
-        known = ", ".join(sorted(DETECTORS))
-        raise InvalidRequestError("/body/signal", f"one of {known}, or a member", body.signal)
-    if body.detector not in fits:
-        fitting = " or ".join(fits)
-        raise InvalidRequestError(
-            "/body/detector", f"{fitting} for the signal {body.signal}", body.detector
-        )
     rule = rules.parse(body.remedy, where="/body/remedy")
-    if body.detector not in GUARANTEED and (rules.acts(rule) or body.tier is Tier.ROLLBACK):
-        raise InvalidRequestError(
-            "/body/remedy",
-            "notify and a tier of page or info: the detector has no guarantee",
-            rule[0]["kind"],
-        )
     form = WatchForm(
         body.name,
         body.signal,
@@ -63,6 +48,7 @@ async def make_watch(
         body.settings.model_dump(exclude_unset=True),
         rule,
     )
+    check_form(form, where="/body")
     mode = body.mode if rules.acts(rule) else Mode.OBSERVE
     watch = await store.add_watch(connection, application.id, form, mode)
     if watch is None:

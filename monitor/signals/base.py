@@ -102,6 +102,11 @@ class Observations:
             dealt=None if self.dealt is None else self.dealt[rows],
         )
 
+    def with_columns(self, places: Sequence[int]) -> "Observations":
+        """Some members of a family."""
+        columns = tuple(self.columns[place] for place in places)
+        return replace(self, value=self.value[:, list(places)], columns=columns)
+
     def member(self, name: str) -> "Observations":
         """One member of a family, of the rows that say something about it."""
         column = self.value[:, self.columns.index(name)]

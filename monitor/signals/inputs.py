@@ -1,7 +1,7 @@
 """Inputs of requests as columns, and what a reference says each column looks like."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,18 @@ class Columns:
     """Categories behind the codes."""
 
 
+@dataclass(frozen=True, slots=True)
+class InputColumns(Texts):
+    """Inputs that are columns already, as in a file: read when they are asked for."""
+
+    read: Callable[[Ints], Columns] | None = None
+    """Given numbers of rows, which stand in `start`."""
+
+    def take(self, rows: Ints | Bools) -> "InputColumns":
+        """Some of them."""
+        return InputColumns(self.data, self.start[rows], self.length[rows], self.read)
+
+
 def category_code(text: str) -> int:
     """Code of a category, the same everywhere and for ever."""
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
@@ -35,6 +47,9 @@ def category_code(text: str) -> int:
 
 def read_inputs(inputs: Texts, schema: InputSchema) -> Columns:
     """Decode the blocks of one schema's rows."""
+    if isinstance(inputs, InputColumns):
+        assert inputs.read is not None
+        return inputs.read(inputs.start)
     count = len(schema.features)
     if schema.encoding == "float64":
         whole = inputs.length == 8 * count
