@@ -1,6 +1,6 @@
 """What is seen of a request when it arrives: features, their quality, output, score, service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -136,21 +136,12 @@ def _features(
     if not read:
         return {}
     names = tuple(dict.fromkeys(f.name for _, features, _ in read for f in features))
-    values = np.full((len(rows), len(names)), np.nan)
-    bad = np.full((len(rows), len(names)), np.nan)
     texts: dict[int, str] = {}
     categories: set[str] = set()
-    version = stretch.answers.version[rows]
-    for mine, features, columns in read:
-        places = [names.index(f.name) for f in features]
+    for _, features, columns in read:
         texts |= columns.texts
         categories |= {f.name for f in features if f.kind == "string"}
-        for one in np.unique(version[mine]).tolist():
-            chosen = mine & (version == one)
-            within = version[mine] == one
-            part = Columns(columns.values[within], columns.wrong[within])
-            values[np.ix_(chosen, places)] = part.values
-            bad[np.ix_(chosen, places)] = faults(part, features, profiles.get(one, Profile()))
+    values, bad = _values(read, names, stretch.answers.version[rows], profiles)
     return {
         (number, FEATURES): _observations(
             stretch,
@@ -162,6 +153,30 @@ def _features(
         ),
         (number, QUALITY): _observations(stretch, rows, bad, columns=names),
     }
+
+
+def _values(
+    read: Sequence[tuple[Bools, tuple[Feature, ...], Columns]],
+    names: tuple[str, ...],
+    version: Ints,
+    profiles: Profiles,
+) -> tuple[Matrix, Matrix]:
+    """Values of all features and whether each is bad; NaN where a row has no such feature."""
+    versions = np.unique(version).tolist()
+    if len(read) == 1 and len(versions) == 1 and read[0][0].all():
+        # So it is for all rows of a release: nothing need be put together.
+        _, features, columns = read[0]
+        return columns.values, faults(columns, features, profiles.get(versions[0], Profile()))
+    values, bad = (np.full((len(names), len(version)), np.nan).T for _ in range(2))
+    for mine, features, columns in read:
+        places = [names.index(f.name) for f in features]
+        for one in np.unique(version[mine]).tolist():
+            chosen = mine & (version == one)
+            within = version[mine] == one
+            part = Columns(columns.values[within], columns.wrong[within])
+            values[np.ix_(chosen, places)] = part.values
+            bad[np.ix_(chosen, places)] = faults(part, features, profiles.get(one, Profile()))
+    return values, bad
 
 
 def _answers(stretch: Stretch, registry: Registry, number: int, rows: Ints) -> Extracted:

@@ -1,0 +1,141 @@
+"""The container engine, asked from an event loop.
+
+Each call goes to a thread of its own pool: an engine that hangs holds up nothing but itself. Every
+failure comes back as one of two errors: nobody answers, or the engine says no.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
+from typing import Any, ParamSpec, TypeVar
+
+import docker
+import requests
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+
+from serving.launchers.base import LauncherUnavailableError, StartRefusedError
+from serving.launchers.environments import Environment
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TIMEOUT = 30
+"""Seconds in which the engine must answer; building an image has its own."""
+BUILD_TIMEOUT = 1800
+"""Seconds without a line from a build after which it counts as hung."""
+BUILD_WORDS = 2000
+"""Characters of the end of a failed build's output that are told."""
+THREADS = 8
+"""Calls under way at once."""
+
+log = logging.getLogger("serving.launchers")
+
+
+class Engine:
+    """A Docker Engine, as the environment names it (`DOCKER_HOST` and its companions).
+
+    Parameters
+    ----------
+    url
+        Address in place of what the environment says.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self._url = url
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="containers")
+        self._client: Any = None
+        self._builds: dict[str, asyncio.Lock] = {}
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something with the engine.
+
+        Raises
+        ------
+        LauncherUnavailableError
+            If it does not answer.
+        StartRefusedError
+            If it says no.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._pool, lambda: self._translated(work, *args, **kwargs)
+        )
+
+    def begin(self, work: Callable[[], T]) -> Future[T]:
+        """Do something that nobody waits for here."""
+        return self._pool.submit(self._translated, work)
+
+    def client(self) -> Any:
+        """The SDK's client; made at the first call, which is when somebody must answer."""
+        if self._client is None:
+            made = docker.from_env if self._url is None else _at(self._url)
+            self._client = made(timeout=TIMEOUT)
+        return self._client
+
+    def _translated(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return work(*args, **kwargs)
+        except NotFound:
+            raise
+        except APIError as error:
+            raise StartRefusedError("the container engine", error.explanation or str(error)) from (
+                error
+            )
+        except (DockerException, requests.RequestException) as error:
+            what = f"the container engine at {self._url or 'its usual address'}"
+            raise LauncherUnavailableError(what, _reason(error)) from error
+
+    async def image(self, of: Environment) -> str:
+        """The image of an environment, built if there is none; one build at a time for each.
+
+        Raises
+        ------
+        StartRefusedError
+            If it cannot be built; the error carries the end of what the build said.
+        """
+        async with self._builds.setdefault(of.image, asyncio.Lock()):
+            if not await self.call(self._has, of.image):
+                log.info(
+                    "image_build_started image=%s base=%s requirements=%s",
+                    of.image, of.base, " ".join(of.requirements),
+                )  # fmt: skip
+                await self.call(self._build, of)
+                log.info("image_built image=%s", of.image)
+        return of.image
+
+    def _has(self, image: str) -> bool:
+        try:
+            self.client().images.get(image)
+        except ImageNotFound:
+            return False
+        return True
+
+    def _build(self, of: Environment) -> None:
+        said: list[str] = []
+        try:
+            self.client().images.build(
+                fileobj=of.context(), custom_context=True, tag=of.image, rm=True, forcerm=True,
+                timeout=BUILD_TIMEOUT,
+                buildargs={"BASE": of.base, "VERSION": metadata.version("leadsman")},
+                labels={"dev.leadsman.environment": of.digest},
+            )  # fmt: skip
+        except BuildError as error:
+            said = [str(line.get("stream") or line.get("error") or "") for line in error.build_log]
+            words = "".join(said).strip()[-BUILD_WORDS:]
+            raise StartRefusedError(f"the build of {of.image}", f"{error.msg}\n{words}") from error
+        except APIError as error:
+            why = f"{error.explanation} (base image {of.base})"
+            raise StartRefusedError(f"the build of {of.image}", why) from error
+
+
+def _at(url: str) -> Callable[..., Any]:
+    return lambda timeout: docker.DockerClient(base_url=url, timeout=timeout)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost sentence: the outer ones repeat it with addresses of objects."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__

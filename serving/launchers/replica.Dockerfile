@@ -1,0 +1,18 @@
+# One model environment: the replica program and the packages that the version states.
+# The artefact is not in it: the launcher mounts that read-only.
+ARG BASE=python:3.11-slim
+FROM ${BASE}
+
+ARG VERSION=0
+LABEL org.opencontainers.image.title="leadsman-replica" \
+      org.opencontainers.image.version="${VERSION}"
+
+COPY requirements.txt /opt/leadsman/requirements.txt
+RUN python -m pip install --no-cache-dir --no-compile --disable-pip-version-check \
+        --root-user-action=ignore -r /opt/leadsman/requirements.txt
+COPY serving /opt/leadsman/serving
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+WORKDIR /opt/leadsman
+USER 65534:65534
+ENTRYPOINT ["python", "-m", "serving.replica"]

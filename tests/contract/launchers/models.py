@@ -1,0 +1,76 @@
+"""Models that replicas of the contract run."""
+
+SUMS = """
+    import sys
+    print("loaded", file=sys.stderr)
+    def answer(rows):
+        return rows.sum(axis=1)
+"""
+SLOW_TO_LOAD = """
+    import time
+    time.sleep(1.5)
+    def answer(rows):
+        return rows.sum(axis=1)
+"""
+ENDS = """
+    import os, sys
+    print("no licence", file=sys.stderr, flush=True)
+    os._exit(7)
+"""
+GREEDY = """
+    hoard = [bytes(16 * 2**20).replace(b"\\0", b"\\1") for _ in range(100)]
+    def answer(rows):
+        return rows[:, 0]
+"""
+BURNS = """
+    import resource, subprocess, sys, time
+    def answer(rows):
+        begun = time.monotonic()
+        loop = "import time; t = time.monotonic()\\nwhile time.monotonic() < t + 2: pass"
+        busy = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(2)]
+        for one in busy:
+            one.wait()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        share = (used.ru_utime + used.ru_stime) / (time.monotonic() - begun)
+        return [share for _ in rows]
+"""
+HANGS = """
+    import time
+    def answer(rows):
+        time.sleep(600)
+"""
+FORKS = """
+    import subprocess, sys
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "{mark}"],
+                     start_new_session={apart})
+    def answer(rows):
+        return rows[:, 0]
+"""
+LOOKS_AROUND = """
+    import os, socket
+    def tried(what):
+        try:
+            what()
+        except OSError as error:
+            return type(error).__name__
+        return "done"
+    def answer(rows):
+        seen = {
+            "user": os.getuid(),
+            "write": tried(lambda: open("/opt/leadsman/x", "w")),
+            "write artefact": tried(lambda: open(__file__, "a")),
+            "out": tried(lambda: socket.create_connection(("192.0.2.1", 80), 3)),
+            "capabilities": open("/proc/self/status").read().split("CapEff:")[1].split()[0],
+            "no new privileges": open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0],
+        }
+        return [seen for _ in rows]
+"""
+CHATTERS = """
+    import sys, threading
+    def talk():
+        while True:
+            sys.stderr.write("x" * 1000 + "\\n")
+    threading.Thread(target=talk, daemon=True).start()
+    def answer(rows):
+        return rows[:, 0]
+"""
