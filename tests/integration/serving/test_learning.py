@@ -69,13 +69,17 @@ def predict(client: httpx.Client, region: str) -> dict[str, Any]:
 
 
 def propensity(client: httpx.Client, region: str) -> dict[str, float]:
-    """Probabilities by version, as answers are recorded with them now."""
+    """Probabilities by version, as answers are recorded with them now.
+
+    Each one is read from an answer of that version itself. The record keeps single precision, so
+    1 minus the propensity of the other one differs in the ninth digit.
+    """
     found: dict[str, float] = {}
-    while not found:
+    while len(found) < len(ARMS):
         answer = predict(client, region)
-        trace = client.get(f"/v1/predictions/{answer['id']}").json()
-        found[answer["version"]] = trace["propensity"]
-        found["2" if answer["version"] == "1" else "1"] = 1 - trace["propensity"]
+        if answer["version"] not in found:
+            trace = client.get(f"/v1/predictions/{answer['id']}").json()
+            found[answer["version"]] = trace["propensity"]
     return found
 
 
