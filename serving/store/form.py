@@ -1,17 +1,45 @@
-"""Whether the database has the tables and columns that this program reads and writes."""
+"""Whether the database has the form that this program reads and writes."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.schema import ServingTable
 
+MIGRATIONS = (
+    "a1f0c5d2e301",
+    "ace1bed9ad9c",
+    "694557e32805",
+    "47454f40e3a0",
+    "7f33dfcafa4b",
+)
+"""Every migration in its order, the newest last. Serving does not import the migrations, which need
+tools that a serving machine may lack; a test compares this with them."""
+
 
 async def lacking(connection: AsyncConnection) -> list[str]:
-    """Tables and columns that are missing, as `table.column`, sorted; empty where all are there.
+    """What is missing, as `migration ID` or `table.column`; empty where nothing is.
 
-    More than that is no fault: migrations run before the processes that need them, so that older
-    ones see tables of a newer form for a while.
+    More than what is known here is no fault: migrations run before the processes that need them,
+    so older processes see a newer form for a while. Columns are looked at as well, since a database
+    may have been changed by hand.
     """
+    return [*await _migrations_lacking(connection), *await _columns_lacking(connection)]
+
+
+async def _migrations_lacking(connection: AsyncConnection) -> list[str]:
+    # Without the table nothing was ever applied; naming it in a query would be an error then.
+    kept = await connection.scalar(text("SELECT to_regclass('alembic_version')::text"))
+    applied: list[str] = []
+    if kept is not None:
+        rows = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        applied = [row.version_num for row in rows]
+    if any(one not in MIGRATIONS for one in applied):
+        return []
+    done = max((MIGRATIONS.index(one) + 1 for one in applied), default=0)
+    return [f"migration {one}" for one in MIGRATIONS[done:]]
+
+
+async def _columns_lacking(connection: AsyncConnection) -> list[str]:
     rows = await connection.execute(
         text("""
             SELECT table_name, column_name FROM information_schema.columns
