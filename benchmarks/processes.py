@@ -4,14 +4,18 @@ Run ``python benchmarks/processes.py [--json FILE] [--seconds 10]``. Idle: CPU o
 process and its replica while nobody asks, with one application and with two hundred, as a share of
 one core. Throughput: wrk (or `benchmarks/load.py`) asks one and two workers as fast as it can. On
 two cores the load generator, Postgres, the monitor and two replicas want their share of them, so
-that two workers cannot bring twice as much here: what the figures show is a lower bound.
+that two workers cannot bring twice as much here: what the figures show is a lower bound. It takes
+two minutes; a step that takes longer than `--limit` ends the run and says which it was.
 """
 
 import argparse
 import json
 import platform
+import signal
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -27,12 +31,31 @@ IDLE_LIMIT = 0.01
 """Share of a core that an idle service may use."""
 
 
+@contextmanager
+def step(name: str, limit: float) -> Iterator[None]:
+    """End the run, with everything that it started, where a step of it does not come to an end."""
+
+    def give_up(*_: object) -> None:
+        raise SystemExit(f"{name}: not done after {limit:g} s")
+
+    print(f"{name} ...", flush=True)
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def cpu_seconds(running: Service) -> float:
     """CPU time that all serving processes and replicas have used."""
     total = 0.0
     for one in serving_processes(running):
-        times = one.cpu_times()
-        total += times.user + times.system
+        # A process that ends between the list and the question has nothing more to add.
+        with suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            total += times.user + times.system
     return total
 
 
@@ -74,12 +97,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--limit", type=float, default=300.0, help="most seconds of one step")
     asked = parser.parse_args()
-    with service({}, objective_ms=OBJECTIVE_MS) as running:
+    with step("idle", asked.limit), service({}, objective_ms=OBJECTIVE_MS) as running:
         alone = idle(running, asked.seconds)
         more_applications(running, APPLICATIONS - 1)
         many = idle(running, asked.seconds)
-    one, two = (throughput(workers, asked.seconds) for workers in (1, 2))
+    with step("one worker", asked.limit):
+        one = throughput(1, asked.seconds)
+    with step("two workers", asked.limit):
+        two = throughput(2, asked.seconds)
     figures = {
         "command": "python benchmarks/processes.py --json benchmarks/results/processes.json",
         "python": platform.python_version(),

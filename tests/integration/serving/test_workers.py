@@ -136,10 +136,9 @@ def test_a_route_change_is_seen_everywhere_within_a_quarter_of_a_second(
         delays.append(time.time() - began)
         assert answer["version"] == str(1 + turn % 2)
     delays.sort()
-    # With the whole transaction and a request of ours included. All but the slowest of forty were
-    # below the limit where the machine had nothing else to do; one that runs other tests meanwhile
-    # may be late now and then, by far less than the poll.
-    assert delays[len(delays) // 2] < SEEN_WITHIN, delays
+    # With the whole transaction and a request of ours included. They take 15 to 40 ms, also beside
+    # four programs that want both processors; one in forty may meet a stall of the machine.
+    assert delays[-2] < SEEN_WITHIN, delays
     assert delays[-1] < 4 * SEEN_WITHIN, delays[-5:]
 
 
