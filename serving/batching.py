@@ -343,8 +343,14 @@ class BatchQueue:
         batch = 1
         if seconds > self.cost.seconds(1):
             batch = self._size.rows_within(seconds, self._limits.rows)
-        wait = left + self.cost.seconds(rows, -(-rows // batch)) + self._margin
-        if wait <= self._limits.admitted * (deadline - now):
+        batches = -(-rows // batch)
+        wait = left + self.cost.seconds(rows, batches) + self._margin
+        budget = self._limits.admitted * (deadline - now)
+        # It must not come so late to its batch that this one could only be a small one: small
+        # batches pay the fixed cost more often, and the rows after them come later still.
+        before = left + self.cost.seconds((batches - 1) * batch, batches - 1)
+        least = min(self.cost.seconds(self._limits.rows), 0.5 * budget)
+        if wait <= budget and (batches == 1 or before + least <= budget):
             return None
         self.refused += 1
         return Answer(
