@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -38,6 +39,7 @@ from serving.api.context import Replayed, Services
 from serving.api.fast_predictions import FastPredictions
 from serving.api.limits import BodyLimit
 from serving.artefacts import ArtefactStore
+from serving.collector import spare_what_stays
 from serving.feedback import FeedbackDesk
 from serving.fleet import Fleet
 from serving.in_force import InForce
@@ -318,6 +320,12 @@ def create_app(settings: Settings) -> ASGIApp:
     return FastPredictions(create_api(settings))
 
 
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        spare_what_stays()
+
+
 def serve(settings: Settings) -> None:
     """Answer until the process is told to stop."""
     config = uvicorn.Config(
@@ -334,7 +342,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         timeout_graceful_shutdown=30,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     shared = [listener(settings.host, settings.port)] if settings.worker else None
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=shared)

@@ -21,8 +21,9 @@ GROUP_ROWS = 5_000
 """Most rows of one transaction: past it a COPY gets no cheaper."""
 GROUP_BYTES = 16 * 2**20
 """Most bytes of one transaction, unless a single entry holds more."""
-GATHERING_SECONDS = 0.01
-"""How long a first record waits for others, unless an answer waits for Postgres."""
+GATHERING_SECONDS = 0.1
+"""How long a first record waits for others, unless an answer waits for Postgres. A group costs some
+milliseconds, here, in Postgres and in the monitor that is told of it, however few its rows are."""
 PARTITION_INTERVAL = 3600.0
 CHECKPOINT_INTERVAL = 1.0
 """How much a power cut may take from an application whose answers do not wait for Postgres."""

@@ -6,6 +6,7 @@ is nothing to gain from an event loop, and a call costs 17 microseconds instead 
 
 import argparse
 import ctypes
+import gc
 import json
 import math
 import os
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The front shows the end of this text as the replica's last words.
         traceback.print_exc()
         return 1
+    # The model and its packages stay: passes over them would only hold up batches.
+    gc.freeze()
     if options.socket_fd is None:
         with listener:
             Fronts(
