@@ -14,14 +14,16 @@ from pathlib import Path
 
 from serving.batch import Answer, Batch, BatchLimits, Entry, Outcome, State
 from serving.batch_cost import BatchCost
+from serving.batch_plan import BatchPlan
 from serving.batch_replica import BatchReplica
-from serving.batch_size import Controller, make_size
+from serving.batch_size import Controller
 from serving.cache import NO_CACHE, AnswerCache, CacheLimits
-from serving.errors import VersionFailedToStartError
-from serving.launchers.base import UNLIMITED, Launcher, Limits
+from serving.launchers.base import Launcher, Limits
 from serving.records import Version
 from serving.replica.protocol import Encoding
 from serving.replica_client import Hello
+from serving.replica_set import ReplicaSet
+from serving.shared_answers import SharedAnswers, Sharing
 from serving.suspects import Suspects
 
 __all__ = ["Answer", "BatchLimits", "BatchQueue", "Outcome", "QueueOptions", "State"]
@@ -68,17 +70,13 @@ class BatchQueue:
         """
         options = options or QueueOptions()
         self.version = version
-        self.cost = BatchCost()
         self.answered = 0
         """Rows that a replica answered."""
         self.refused = 0
         """Rows that were turned away at the door."""
-        self._size = make_size(options.controller, self.cost)
-        self.cache = AnswerCache(options.cache) if options.cache.size else None
-        """Kept answers, where the operator wants them."""
-        self._asked: dict[bytes, Entry] = {}
-        """With a cache: rows that wait or are in flight, each computed once."""
+        self._shared = SharedAnswers(options.cache) if options.cache.size else None
         self._limits = limits or BatchLimits()
+        self._plan = BatchPlan(self._limits, options.controller)
         self._encoding = Encoding.JSON if encoding == "json" else Encoding.FLOATS
         self._features = features
         self._python = python
@@ -92,12 +90,8 @@ class BatchQueue:
         self._lingering = False
         self._expiring: dict[int, Batch] = {}
         self._drained: list[asyncio.Future[None]] = []
-        self._stopped = False
-        self._scaling = asyncio.Lock()
-        self._start_within = timedelta(seconds=60)
-        self._restarts_before = 0
-        """Restarts of replicas that were let go."""
-        self._replicas = [self._make(UNLIMITED)]
+        self._set = ReplicaSet(version.ref, self._make, self.replica_ready)
+        self._replicas = self._set.members
 
     def _make(self, limits: Limits) -> BatchReplica:
         return BatchReplica(
@@ -106,46 +100,49 @@ class BatchQueue:
         )  # fmt: skip
 
     @property
+    def cache(self) -> AnswerCache | None:
+        """Kept answers, where the operator wants them."""
+        return None if self._shared is None else self._shared.cache
+
+    @property
+    def cost(self) -> BatchCost:
+        """What batches cost here."""
+        return self._plan.cost
+
+    @property
     def state(self) -> State:
         """Where the replicas are: ready as long as one of them is."""
-        if self._stopped:
-            return State.STOPPED
-        states = {replica.state for replica in self._replicas}
-        for state in (State.READY, State.RESTARTING, State.STARTING, State.FAILED):
-            if state in states:
-                return state
-        return State.STOPPED
+        return self._set.state
 
     @property
     def hello(self) -> Hello | None:
         """What a replica said of its model; none before the first start."""
-        return self._replicas[0].supervisor.hello
+        return self._set.hello
 
     @property
     def last_words(self) -> str:
         """The end of a replica's standard error: of one that does not answer, if there is one."""
-        silent = [one for one in self._replicas if one.state != State.READY]
-        return (silent or self._replicas)[0].supervisor.last_words
+        return self._set.last_words
 
     @property
     def restarts(self) -> int:
         """Replicas that were replaced."""
-        return self._restarts_before + sum(one.supervisor.restarts for one in self._replicas)
+        return self._set.restarts
 
     @property
     def pid(self) -> int | None:
         """The first replica's process."""
-        return self._replicas[0].supervisor.pid
+        return next(iter(self._set.pids), None)
 
     @property
     def pids(self) -> list[int]:
         """The processes of all replicas."""
-        return [pid for one in self._replicas if (pid := one.supervisor.pid) is not None]
+        return self._set.pids
 
     @property
     def ready(self) -> int:
         """Replicas that answer."""
-        return sum(one.state == State.READY for one in self._replicas)
+        return self._set.ready
 
     @property
     def waiting(self) -> int:
@@ -155,7 +152,7 @@ class BatchQueue:
     @property
     def in_flight(self) -> int:
         """Rows that replicas have."""
-        return sum(len(replica.flight) for replica in self._replicas)
+        return self._set.in_flight
 
     async def start(self, within: timedelta, count: int = 1) -> Hello:
         """Start the replicas and wait until they say hello.
@@ -165,17 +162,7 @@ class BatchQueue:
         VersionFailedToStartError
             If one does not within the time; carries its last words.
         """
-        self._start_within = within
-        hello = await self._bring_up(self._replicas[0])
-        if count > 1:
-            await self.scale(count)
-        return hello
-
-    async def _bring_up(self, replica: BatchReplica) -> Hello:
-        try:
-            return await replica.supervisor.start(self._start_within.total_seconds())
-        except OSError as error:
-            raise VersionFailedToStartError(self.version.ref, str(error), "") from error
+        return await self._set.start(within, count)
 
     async def scale(
         self, count: int, *, cpu: float | None = None, memory_mb: int | None = None
@@ -192,29 +179,7 @@ class BatchQueue:
         VersionFailedToStartError
             If a new replica does not come up; what ran goes on.
         """
-        limits = Limits(cpu, memory_mb)
-        async with self._scaling:
-            outdated = [one for one in self._replicas if one.limits != limits]
-            while len(self._replicas) - len(outdated) < count and not self._stopped:
-                fresh = self._make(limits)
-                await self._bring_up(fresh)
-                if self._stopped:
-                    await fresh.stop(timedelta(0))
-                    return
-                self._replicas.append(fresh)
-                self.replica_ready()
-                if outdated:
-                    await self._let_go(outdated.pop(0))
-            surplus = len(self._replicas) - len(outdated) - count
-            fitting = [one for one in self._replicas if one not in outdated]
-            for replica in [*outdated, *(fitting[-surplus:] if surplus > 0 else [])]:
-                await self._let_go(replica)
-
-    async def _let_go(self, replica: BatchReplica) -> None:
-        """End a replica once it has finished the batch it has."""
-        self._replicas.remove(replica)
-        self._restarts_before += replica.supervisor.restarts
-        await replica.retire()
+        await self._set.scale(count, Limits(cpu, memory_mb))
 
     async def drain(self, within: timedelta) -> bool:
         """Wait until nothing waits and nothing is in flight; False if time ran out."""
@@ -227,16 +192,13 @@ class BatchQueue:
 
     async def stop(self, grace: timedelta = timedelta(seconds=2)) -> None:
         """End the replicas; whatever still waits is answered that there is none."""
-        self._stopped = True
-        await asyncio.gather(*(replica.stop(grace) for replica in self._replicas))
+        await self._set.stop(grace)
         self._abandon(Answer(Outcome.NO_REPLICA, error="the version was stopped"))
 
     def purge_cache(self) -> None:
         """Forget every kept answer."""
-        if self.cache is not None:
-            self.cache.purge()
-            # What is on its way was asked before; whoever comes from now on asks anew.
-            self._asked.clear()
+        if self._shared is not None:
+            self._shared.purge()
 
     def submit(
         self, block: bytes, deadline: float, *, background: bool = False
@@ -256,7 +218,7 @@ class BatchQueue:
         now = loop.time()
         future: asyncio.Future[Answer] = loop.create_future()
         entry = Entry(block, now, deadline, future, background)
-        if self.cache is not None and self._is_known(entry, now):
+        if self._shared is not None and self._is_known(self._shared, entry, now):
             if not future.done():
                 self._expire_at(loop, entry)
             return future
@@ -273,35 +235,19 @@ class BatchQueue:
             self._suspects.add(entry)
         else:
             self._push(entry)
-        if self.cache is not None:
-            self._asked[block] = entry
+        if self._shared is not None:
+            self._shared.asked(entry)
         self._wake(loop)
         return future
 
-    def _is_known(self, entry: Entry, now: float) -> bool:
+    def _is_known(self, shared: SharedAnswers, entry: Entry, now: float) -> bool:
         """Answer a row from the cache, or let it follow an equal one that is on its way."""
-        cache = self.cache
-        assert cache is not None  # asked only with one
-        kept = cache.get(entry.block, now)
-        if kept is not None:
-            cache.hits += 1
-            entry.future.set_result(kept)
-            return True
-        first = self._asked.get(entry.block)
-        if first is None or not first.is_wanted:
-            cache.misses += 1
-            return False
-        cache.hits += 1
-        if first.followers is None:
-            first.followers = []
-        first.followers.append(entry)
-        urgency = (entry.background, entry.deadline)
-        if first.waiting and urgency < (first.background, first.deadline):
-            # It is more urgent than the row it follows, which takes its place in the queue.
+        sharing, first = shared.look_up(entry, now)
+        if sharing is Sharing.URGES:
+            # The row that it follows takes its place in the queue.
             self._number += 1
-            first.background, first.deadline = entry.background, entry.deadline
-            heapq.heappush(self._heap, (entry.background, entry.deadline, self._number, first))
-        return True
+            heapq.heappush(self._heap, (first.background, first.deadline, self._number, first))
+        return sharing is not Sharing.NEW
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._forming is None:
@@ -331,42 +277,17 @@ class BatchQueue:
         if state in (State.FAILED, State.STOPPED):
             return Answer(Outcome.NO_REPLICA, error=f"the version has {state}")
         # With nothing before it a row is always tried: a wrong estimate then corrects itself.
-        if self.cost.observed < self._limits.warm_batches or (left <= 0 and not self._live):
+        if not self._plan.is_trusted or (left <= 0 and not self._live):
             return None
-        left = max(0.0, left)
-        rows = self._live // ready + 1
-        # The next batch is as large as the most urgent row allows, who is the first to be asked.
-        seconds = deadline - now - left
-        if self._heap:
-            seconds = self._usable(self._heap[0][3], now + left)
-        # Without time for even one row there, nothing can be added to that batch.
-        batch = 1
-        if seconds > self.cost.seconds(1):
-            batch = self._size.rows_within(seconds, self._limits.rows)
-        batches = -(-rows // batch)
-        wait = left + self.cost.seconds(rows, batches) + self._margin
-        budget = self._limits.admitted * (deadline - now)
-        # It must not come so late to its batch that this one could only be a small one: small
-        # batches pay the fixed cost more often, and the rows after them come later still.
-        before = left + self.cost.seconds((batches - 1) * batch, batches - 1)
-        least = min(self.cost.seconds(self._limits.rows), 0.5 * budget)
-        if wait <= budget and (batches == 1 or before + least <= budget):
+        head = self._heap[0][3] if self._heap else None
+        if self._plan.has_room(
+            now, deadline, left=max(0.0, left), ready=ready, waiting=self._live, head=head
+        ):
             return None
         self.refused += 1
         return Answer(
             Outcome.OVERLOADED, error=f"{self._live} rows wait and the deadline would pass"
         )
-
-    @property
-    def _margin(self) -> float:
-        return self._limits.errors_allowed * self.cost.error
-
-    def _usable(self, entry: Entry, now: float) -> float:
-        """What a batch may be predicted to take with this row in it."""
-        objective = entry.deadline - entry.arrived
-        kept_back = (1 - self._limits.slack_used) * objective
-        left = entry.deadline - now
-        return max(left - kept_back - self._margin, left * 0.5)
 
     def _push(self, entry: Entry) -> None:
         self._number += 1
@@ -417,7 +338,7 @@ class BatchQueue:
         """Give every free replica a batch; the one that has been idle for longest comes first."""
         self._forming = None
         self._lingering = False
-        if self._stopped:
+        if self._set.stopped:
             return
         free = [replica for replica in self._replicas if replica.is_free]
         if not free:
@@ -436,7 +357,7 @@ class BatchQueue:
             self._forming = asyncio.get_running_loop().call_later(pause, self._form, True)
             return
         while free and self._live:
-            batch = self._take(now, self._share(len(free)))
+            batch = self._take(now, self._plan.share(len(free), self._live))
             if not batch:
                 break
             self._send(free.pop(0), batch, now)
@@ -448,22 +369,11 @@ class BatchQueue:
             return False
         return not self._suspects.are_proven or len(self._replicas) == 1 or self.ready > 1
 
-    def _share(self, free: int) -> int:
-        """Most rows for one of several free replicas: divided as far as that shortens anything."""
-        if free == 1:
-            return self._limits.rows
-        work = self.cost.per_row * self._live
-        parts = max(1, min(free, int(work / self.cost.fixed) if self.cost.fixed > 0 else free))
-        return min(self._limits.rows, -(-self._live // parts))
-
     def _linger(self, now: float) -> float:
-        """Seconds to wait for more: a share of a large fixed cost, nothing for a lone caller."""
-        fixed, limits = self.cost.fixed, self._limits
-        if fixed < limits.linger_from or self._live >= self._last_rows or not self._heap:
+        """Seconds to wait for more before the next batch."""
+        if not self._heap:
             return 0.0
-        share = limits.linger_share * (1 - 1 / max(1.0, self.cost.mean_rows))
-        slack = self._heap[0][1] - now - self.cost.seconds(self._live)
-        return max(0.0, min(share * fixed, slack * 0.5))
+        return self._plan.linger(now, self._live, self._last_rows, self._heap[0][1])
 
     def _take(self, now: float, limit: int) -> Batch:
         """The most urgent rows, as many as their tightest deadline allows."""
@@ -485,23 +395,15 @@ class BatchQueue:
                 continue
             if not batch:
                 alone = entry.followers is None and not background
-                if alone and self._live and self._is_hopeless(deadline - now):
+                if alone and self._live and self._plan.is_hopeless(deadline - now):
                     # It would only make those late that can still be in time.
                     entry.resolve(_LATE)
                     self._forget(entry)
                     continue
                 kind = background
-                seconds = self._usable(entry, now)
-                if background:
-                    seconds = min(seconds, self._limits.background + self.cost.fixed)
-                limit = self._size.rows_within(seconds, limit)
+                limit = self._plan.rows_with(entry, now, limit)
             batch.append(entry)
         return batch
-
-    def _is_hopeless(self, seconds: float) -> bool:
-        """Whether a row would be late even alone."""
-        trusted = self.cost.observed >= self._limits.warm_batches
-        return trusted and self.cost.seconds(1) > seconds
 
     def _send(self, replica: BatchReplica, batch: Batch, now: float) -> None:
         self._last_rows = len(batch)
@@ -514,14 +416,13 @@ class BatchQueue:
     def batch_done(self, batch: Batch, answers: list[Answer], seconds: float | None) -> None:
         """Hand a replica's answers to their callers, and give it the next batch."""
         if seconds is not None:
-            self.cost.observe(len(batch), seconds)
             objective = min(entry.deadline - entry.arrived for entry in batch)
-            self._size.observe(len(batch), seconds, objective)
+            self._plan.observe(len(batch), seconds, objective)
             self.answered += len(batch)
         if self._suspects.knows_any:
             self._suspects.clear(batch)
-        if self.cache is not None:
-            self._keep(self.cache, batch, answers)
+        if self._shared is not None:
+            self._shared.keep(batch, answers, asyncio.get_running_loop().time())
         for entry, answer in zip(batch, answers, strict=True):
             if entry.followers is None:
                 if not entry.future.done():
@@ -530,18 +431,9 @@ class BatchQueue:
                 entry.resolve(answer)
         self._form()
 
-    def _keep(self, cache: AnswerCache, batch: Batch, answers: list[Answer]) -> None:
-        now = asyncio.get_running_loop().time()
-        for entry, answer in zip(batch, answers, strict=True):
-            # A row that was asked before the cache was purged is no longer known here.
-            if self._asked.get(entry.block) is entry:
-                del self._asked[entry.block]
-                if answer.outcome is Outcome.ANSWERED:
-                    cache.put(entry.block, answer, now)
-
     def _forget(self, entry: Entry) -> None:
-        if self._asked.get(entry.block) is entry:
-            del self._asked[entry.block]
+        if self._shared is not None:
+            self._shared.forget(entry)
 
     def batch_lost(self, batch: Batch, reason: str, *, hung: bool) -> None:
         """Ask again what a replica had when it ended, on another one if there is one."""
@@ -555,7 +447,7 @@ class BatchQueue:
 
     def replica_gone(self, reason: str) -> None:
         """A replica does not start any more: with no other one left, nobody waits in vain."""
-        if all(one.state in (State.FAILED, State.STOPPED) for one in self._replicas):
+        if self._set.are_lost:
             self._abandon(Answer(Outcome.NO_REPLICA, error=reason))
 
     def _abandon(self, answer: Answer) -> None:
@@ -564,7 +456,8 @@ class BatchQueue:
         for replica in self._replicas:
             entries += replica.land()
         self._heap.clear()
-        self._asked.clear()
+        if self._shared is not None:
+            self._shared.forget_asked()
         self._live = 0
         for entry in entries:
             entry.waiting = False
