@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT))
 
 from serving.batch_size import Controller  # noqa: E402
 from serving.batching import Answer, BatchLimits, BatchQueue, Outcome, QueueOptions  # noqa: E402
+from serving.collector import spare_what_stays  # noqa: E402
 from serving.launchers.process import ProcessLauncher  # noqa: E402
 from serving.records import Version  # noqa: E402
 
@@ -153,6 +154,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
+    # As in a serving process: passes of the collector would be taken for the controllers' tails.
+    spare_what_stays()
     random = np.random.default_rng(5)
     table, target = random.normal(size=(4000, FEATURES)), random.normal(size=4000)
     linear = LinearRegression().fit(table, target)
