@@ -17,6 +17,7 @@ from types import FrameType
 
 import httpx
 
+import dashboards
 from leadsman.child import Child
 from leadsman.connection import remember
 from leadsman.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
@@ -137,7 +138,11 @@ class Up:
             "MONITOR_SERVING_KEY": key,
         }
         # On one machine the receivers of webhooks are on this machine too.
-        usual = {"MONITOR_WEBHOOK_ALLOW_PRIVATE": "true"}
+        usual = {
+            "MONITOR_WEBHOOK_ALLOW_PRIVATE": "true",
+            "MONITOR_CONSOLE_DIR": str(Path(dashboards.__file__).parent / "console"),
+            "MONITOR_CONSOLE_URL": self.monitor_url,
+        }
         return Child("monitor", self._logs(), usual | os.environ | settings)
 
     def _logs(self) -> Path:

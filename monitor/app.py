@@ -13,11 +13,16 @@ from fastapi import FastAPI
 from monitor.api import (
     alerts,
     automation,
+    console,
+    events,
+    fleet,
     health,
     incidents,
     openapi,
     problems,
     remedies,
+    series,
+    serving,
     watches,
     webhooks,
 )
@@ -61,7 +66,20 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
     app = FastAPI(title="Leadsman monitor", version="1", description=DESCRIPTION, lifespan=lifespan)
     problems.install(app)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way
-    for part in (health, watches, alerts, remedies, incidents, automation, webhooks):
+    for part in (
+        health,
+        fleet,
+        series,
+        watches,
+        alerts,
+        remedies,
+        incidents,
+        automation,
+        webhooks,
+        events,
+        serving,
+        console,
+    ):
         app.include_router(part.router)
     return app
 

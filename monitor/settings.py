@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
@@ -150,6 +151,9 @@ class Settings(BaseSettings):
 
     console_url: str = "http://127.0.0.1:8001"
     """Address under which people reach this monitor; links in alerts begin with it."""
+
+    console_dir: Path | None = None
+    """Folder of the console's files; without one the root answers 404."""
 
     log_level: str = "INFO"
     """Least level that is logged."""

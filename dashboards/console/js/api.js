@@ -1,0 +1,72 @@
+// The monitor's REST interface, with the key of this tab. The key never leaves sessionStorage but in its header.
+const KEY = "leadsman-key";
+
+export const session = { admin: false };
+export const key = () => sessionStorage.getItem(KEY);
+export const keep = (value) => sessionStorage.setItem(KEY, value);
+export const forget = () => sessionStorage.removeItem(KEY);
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail ?? `The monitor answered ${status}.`);
+    this.status = status;
+    this.title = body.title ?? "It could not be done";
+  }
+}
+
+export async function call(method, path, body) {
+  const headers = { Authorization: `Bearer ${key()}` };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET") headers["Idempotency-Key"] = crypto.randomUUID?.() ?? String(Math.random());
+  let answer;
+  try {
+    answer = await fetch(`/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new Problem(0, { title: "No connection", detail: "The monitor gives no answer; it is asked again." });
+  }
+  const text = await answer.text();
+  let told = {};
+  try { told = text ? JSON.parse(text) : {}; } catch { told = { detail: text.slice(0, 300) }; }
+  if (!answer.ok) throw new Problem(answer.status, told);
+  return told;
+}
+export const get = (path) => call("GET", path);
+export const name = (text) => encodeURIComponent(text);
+
+// Read keys see, admin keys act: a list that only admin keys may read tells which one this is.
+export async function signIn() {
+  await get("/silences");
+  try { await get("/webhooks"); session.admin = true; } catch (problem) {
+    if (problem.status !== 403) throw problem;
+    session.admin = false;
+  }
+}
+
+// Server-sent events over fetch, since EventSource sends no Authorization.
+export async function listen(changed, standing, signal) {
+  let pause = 1000;
+  while (!signal.aborted) {
+    try {
+      const answer = await fetch("/v1/events", { headers: { Authorization: `Bearer ${key()}` }, signal });
+      if (!answer.ok) throw new Problem(answer.status, {});
+      standing(true);
+      pause = 1000;
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let kept = ""; ;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const parts = (kept + value).split("\n\n");
+        kept = parts.pop();
+        for (const part of parts) {
+          if (part.includes("event: changed")) changed(JSON.parse(part.split("data: ")[1]));
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      standing(false);
+      if (error.status === 401) return;
+    }
+    await new Promise((resume) => setTimeout(resume, pause));
+    pause = Math.min(pause * 2, 15000);
+  }
+}

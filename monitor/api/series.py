@@ -1,0 +1,190 @@
+"""What a plot of an application draws: lines, marks on its axis of time, distributions."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy import select
+
+from monitor.api.context import Reader, Transaction, named
+from monitor.api.problems import PROBLEMS
+from monitor.distributions import compare_all, read_newest
+from monitor.errors import InvalidRequestError
+from monitor.series import MOST_POINTS, plain, read_lines, read_span, reference_of
+from monitor.store import alarms, remedies, watches
+from monitor.store.registry import read_reference
+from monitor.wall_clock import utc_now
+from serving.schema import RevisionRow
+
+router = APIRouter(prefix="/v1/applications/{application}", tags=["series"], responses=PROBLEMS)
+
+
+class PlotLine(BaseModel):
+    """One subject; lists of equal length."""
+
+    subject: str
+    versions: str
+    segment: str | None
+    at: list[int]
+    n: list[int]
+    mean: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    reference: float | None
+    limit: float | None
+    """Beyond it the version's watch of this signal alarms."""
+
+
+class Plot(BaseModel):
+    """A signal over a stretch of time."""
+
+    signal: str
+    start: datetime | None
+    end: datetime | None
+    first_at: datetime | None
+    """Since when there is anything."""
+    step_s: int | None
+    lines: list[PlotLine]
+
+
+@router.get("/plots/{signal}", summary="A signal in as many points as a plot has room for")
+async def plot(
+    connection: Transaction,
+    _: Reader,
+    application: str,
+    signal: str,
+    *,
+    start: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    end: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    points: Annotated[int, Query(ge=10, le=MOST_POINTS)] = 400,
+) -> Plot:
+    """Means with 95 % intervals in [from, to), made from sums over minutes or hours.
+
+    Without from and to it is all that there is.
+    """
+    found, registry = await named(connection, application)
+    span = await read_span(connection, found.id)
+    if span is None:
+        return Plot(signal=signal, start=None, end=None, first_at=None, step_s=None, lines=[])
+    begin, stop = start or span[0], end or max(span[1], start or span[1])
+    if begin > stop:
+        raise InvalidRequestError("/query/from", f"a moment before {stop}", str(begin))
+    step_s, lines = await read_lines(connection, found.id, signal, begin, stop, points=points)
+    mine = {
+        w.id: w
+        for w in await watches.read_watches(connection, found.id)
+        if w.signal == signal and w.enabled
+    }
+    limits: dict[str, tuple[float | None, float | None]] = {}
+    for row in await watches.read_states(connection, list(mine)):
+        told = reference_of(row.parameters)
+        if told != (None, None):
+            limits.setdefault(row.subject, told)
+    made = []
+    for line in lines:
+        versions, _bar, segment = line.subject.partition("|")
+        reference, limit = limits.get(line.subject, (None, None))
+        made.append(
+            PlotLine(
+                subject=line.subject,
+                versions=registry.subject_name(versions),
+                segment=segment or None,
+                at=line.at.tolist(),
+                n=line.n.tolist(),
+                mean=plain(line.mean),
+                low=plain(line.low),
+                high=plain(line.high),
+                reference=reference,
+                limit=limit,
+            )
+        )
+    return Plot(signal=signal, start=begin, end=stop, first_at=span[0], step_s=step_s, lines=made)
+
+
+class Mark(BaseModel):
+    """Something that happened, on the axis of time."""
+
+    at: datetime
+    kind: str
+    """revision, alarm or remedy."""
+    title: str
+    tier: str | None = None
+    alert: int | None = None
+    version: str | None = None
+
+
+@router.get("/marks", summary="What happened, for the axis of time")
+async def marks(connection: Transaction, _: Reader, application: str) -> list[Mark]:
+    """Revisions of the route, alarms and remedies, oldest first."""
+    found, registry = await named(connection, application)
+    made = []
+    for row in await connection.execute(
+        select(
+            RevisionRow.revision,
+            RevisionRow.kind,
+            RevisionRow.policy,
+            RevisionRow.created_at,
+            RevisionRow.actor,
+        ).where(RevisionRow.application_id == found.id)
+    ):
+        champion = row.policy.get("champion")
+        serves = champion or row.policy["kind"]
+        title = f"revision {row.revision} ({row.kind}) by {row.actor}: {serves}"
+        made.append(Mark(at=row.created_at, kind="revision", title=title, version=champion))
+    for row in await alarms.read_alarms(connection, found.id, limit=500):
+        about = registry.subject_name(row.subject)
+        made.append(
+            Mark(
+                at=row.alarmed_at,
+                kind="alarm",
+                title=f"alarm of {row.evidence['signal']} about {about}",
+                tier=row.tier,
+            )
+        )
+    for one in await remedies.read_remedies(connection, found.id):
+        made.append(
+            Mark(
+                at=one.acted_at or one.decided_at,
+                kind="remedy",
+                title=f"remedy {one.id}: {one.kind} {one.state}",
+                alert=one.alert_id,
+            )
+        )
+    return sorted(made, key=lambda mark: mark.at)
+
+
+class Comparisons(BaseModel):
+    """A version's newest rows beside its reference."""
+
+    version: str | None
+    rows_now: int
+    rows_then: int
+    as_of: datetime
+    features: list[dict[str, Any]]
+    """Name, shares by bin or category now and then, distance; the furthest moved first."""
+
+
+@router.get("/distributions", summary="Features now beside the reference")
+async def distributions(connection: Transaction, _: Reader, application: str) -> Comparisons:
+    """Every feature and the output of the version in service, the furthest moved first.
+
+    The distance describes; no error rate goes with it. The watches alarm by tests of their own.
+    """
+    found, registry = await named(connection, application)
+    route = registry.routes.get(found.id)
+    current = route.current if route else None
+    version = registry.version_named(current.champion) if current and current.champion else None
+    if current is None or version is None or current.schema_id is None:
+        return Comparisons(version=None, rows_now=0, rows_then=0, as_of=utc_now(), features=[])
+    schema = registry.schemas[current.schema_id]
+    now = await read_newest(connection, found.id, version.id, schema)
+    reference = await read_reference(connection, version.id)
+    return Comparisons(
+        version=version.name,
+        rows_now=len(now[" output"]),
+        rows_then=len(reference.inputs) if reference else 0,
+        as_of=utc_now(),
+        features=[asdict(one) | {"name": one.name.strip()} for one in compare_all(now, reference)],
+    )
