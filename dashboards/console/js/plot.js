@@ -28,7 +28,7 @@ export function plot(title, lines, { marks = [], logarithmic = false, height = 2
     scales: {
       x: { time: true, ...(start && end ? { range: [start, end] } : {}) },
       y: logarithmic ? { distr: 3, log: 10, range: (u, low, high) => [Math.max(Math.min(low, 0.01), 1e-6), Math.max(high, 3)] }
-        : { range: (u, low, high) => { const every = [low, high, ...levels.map(([v]) => v)].filter((v) => v !== null); const top = Math.max(...every); const bottom = Math.min(0, ...every); return [bottom, top + (top - bottom) * 0.08 || 1]; } },
+        : { range: (u, low, high) => { const every = [low, high, ...levels.map(([v]) => v)].filter((v) => v !== null); const top = Math.max(0, ...every); const bottom = Math.min(0, ...every); return [bottom, top + (top - bottom) * 0.08 || 1]; } },
     },
     axes: [axis, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => (t === null ? "" : number(t))) }],
     tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
