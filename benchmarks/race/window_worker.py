@@ -11,7 +11,7 @@ import time
 import warnings
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]  # comes with the packages compared
+import pandas as pd
 from numpy.typing import NDArray
 
 Found = tuple[NDArray[np.float64], NDArray[np.bool_]]

@@ -55,13 +55,14 @@ LOOKS_AROUND = """
             return type(error).__name__
         return "done"
     def answer(rows):
+        status = open("/proc/self/status").read()
         seen = {
             "user": os.getuid(),
             "write": tried(lambda: open("/opt/leadsman/x", "w")),
             "write artefact": tried(lambda: open(__file__, "a")),
             "out": tried(lambda: socket.create_connection(("192.0.2.1", 80), 3)),
-            "capabilities": open("/proc/self/status").read().split("CapEff:")[1].split()[0],
-            "no new privileges": open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0],
+            "capabilities": status.split("CapEff:")[1].split()[0],
+            "no new privileges": status.split("NoNewPrivs:")[1].split()[0],
         }
         return [seen for _ in rows]
 """

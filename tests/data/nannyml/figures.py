@@ -12,7 +12,7 @@ from typing import Any
 
 import nannyml  # type: ignore[import-not-found]  # lives in an environment of its own
 import numpy as np
-import pandas  # type: ignore[import-untyped]  # likewise
+import pandas
 from numpy.typing import NDArray
 
 from tests.data.nannyml import data

@@ -1,1 +1,0 @@
-../serving/launchers/replica.Dockerfile
