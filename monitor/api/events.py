@@ -28,7 +28,7 @@ BEAT = 15
     response_class=StreamingResponse,
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
             "description": "Events `changed`, whose data name what changed.",
         }
     },

@@ -42,7 +42,11 @@ def _connected(address: str) -> socket.socket:
         return socket.create_connection(where, PATIENCE)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(PATIENCE)
-    connection.connect(address)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 

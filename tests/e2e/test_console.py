@@ -32,7 +32,7 @@ def page_of(url: str, key: str = "admin") -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
         faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("pageerror", lambda error: faults.append(error.stack or str(error)))
         page.goto(str(client.base_url))
         page.get_by_label("API key").fill(f"lsm_{key}")
         page.get_by_role("button", name="Sign in").click()
@@ -60,6 +60,11 @@ def test_from_the_alarm_in_the_fleet_to_an_approved_remedy(database: str) -> Non
         page.get_by_role("button", name="Approve").click()
         page.get_by_role("dialog").get_by_role("button", name="Approve").click()
         expect(page.get_by_text("Approve: done")).to_be_attached()
+        told = page.get_by_text("approved by admin").first
+        expect(told).to_be_visible()
+        # The link that the alert's text carries leads to the same view.
+        page.goto(page.url.split("#")[0] + "?application=loans&alert=1")
+        expect(page.get_by_role("heading", name="loan:2 errs more")).to_be_visible()
 
 
 def test_a_read_key_sees_and_cannot_act_and_a_wrong_one_is_refused(database: str) -> None:

@@ -83,5 +83,9 @@ document.querySelector(".skip").addEventListener("click", (event) => { event.pre
 addEventListener("hashchange", () => show());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show({ quietly: true }));
 import("./incident.js").then(({ onChange }) => onChange(() => show({ quietly: true })));
+// The link of an alert's text: ?application=loans&alert=17.
+const asked = new URLSearchParams(location.search);
+if (asked.has("alert")) history.replaceState(null, "", `/#/incidents/${encodeURIComponent(asked.get("alert"))}`);
+else if (asked.has("application")) history.replaceState(null, "", `/#/applications/${encodeURIComponent(asked.get("application"))}`);
 if (key()) signIn().then(() => show(), (problem) => { if (problem.status === 401) forget(); show(); });
 else show();

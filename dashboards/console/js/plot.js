@@ -6,6 +6,9 @@ const MARKS = { revision: ["#5a6675", [5, 4]], alarm: ["#c2261d", []], remedy: [
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// The chart's logarithmic axis counts up from its lower end: only from a whole power of ten does it arrive.
+const decade = (low) => Number(`1e${Math.max(Math.floor(Math.log10(Number.isFinite(low) ? Math.min(Math.max(low, 1e-6), 0.01) : 0.01)), -6)}`);
+
 // lines: [{label, at, value, low?, high?, limit?, reference?}] in seconds since 1970; marks: [{at, kind, title}]
 export function plot(title, lines, { marks = [], logarithmic = false, height = 280, threshold = null, start, end } = {}) {
   const holder = h("div", { role: "img", "aria-label": `${title}: ${lines.map((l) => `${l.label} last ${number(l.value.at(-1))}`).join(", ")}` });
@@ -27,8 +30,8 @@ export function plot(title, lines, { marks = [], logarithmic = false, height = 2
     width: 600, height, series, bands, legend: { show: false }, cursor: { points: { size: 7 } },
     scales: {
       x: { time: true, ...(start && end ? { range: [start, end] } : {}) },
-      y: logarithmic ? { distr: 3, log: 10, range: (u, low, high) => [Math.max(Math.min(low, 0.01), 1e-6), Math.max(high, 3)] }
-        : { range: (u, low, high) => { const every = [low, high, ...levels.map(([v]) => v)].filter((v) => v !== null); const top = Math.max(0, ...every); const bottom = Math.min(0, ...every); return [bottom, top + (top - bottom) * 0.08 || 1]; } },
+      y: logarithmic ? { distr: 3, log: 10, range: (u, low, high) => [decade(low), Math.max(Number.isFinite(high) ? high : 3, 3)] }
+        : { range: (u, low, high) => { const every = [low, high, ...levels.map(([v]) => v)].filter(Number.isFinite); const top = Math.max(0, ...every); const bottom = Math.min(0, ...every); return [bottom, top + (top - bottom) * 0.08 || 1]; } },
     },
     axes: [axis, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => (t === null ? "" : number(t))) }],
     tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
