@@ -49,6 +49,8 @@ class Plan:
     """A Postgres 15 or newer; the embedded one where none is named."""
     workers: int | None = None
     """Serving processes that share the port; as the environment says where absent."""
+    launcher: str | None = None
+    """What replicas run as; as the environment says where absent."""
 
 
 class Up:
@@ -127,6 +129,8 @@ class Up:
         }
         if self.plan.workers is not None:
             settings["SERVING_WORKERS"] = str(self.plan.workers)
+        if self.plan.launcher is not None:
+            settings["SERVING_LAUNCHER"] = self.plan.launcher
         return Child("serving", self._logs(), os.environ | settings)
 
     def _monitor(self, key: str) -> Child:

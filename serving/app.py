@@ -46,7 +46,7 @@ from serving.in_force import InForce
 from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import KeyRing, ensure_admin
-from serving.launchers.process import ProcessLauncher
+from serving.launching import end_what_was_left, make_launcher
 from serving.learning import Learning
 from serving.leftovers import ship_leftovers
 from serving.local_copy import LocalCopy
@@ -107,13 +107,15 @@ def _services(settings: Settings) -> Services:
     inference = Inference(journal)
     inference.restoring = True
     versions = Versions(settings.artefacts)
+    launcher = make_launcher(settings)
     replicas = Replicas(
-        ProcessLauncher(settings.replicas, niceness=settings.replica_niceness),
+        launcher,
         python=settings.replica_python,
         start_within=settings.deploy_timeout,
         drain_within=settings.drain_timeout,
         retire_after=settings.retire_after,
         options=settings.queues,
+        usual=settings.usual_replicas,
     )
     in_force = InForce(engine, versions, replicas, inference, keep_good=settings.warm_revisions)
     process, keys = uuid4(), KeyRing()
@@ -147,6 +149,7 @@ def _services(settings: Settings) -> Services:
         journal=journal,
         shipping=Shipping(journal, settings.asyncpg_url),
         feedback=FeedbackDesk(journal, engine),
+        launcher=launcher,
         replicas=replicas,
         in_force=in_force,
         fleet=fleet,
@@ -261,6 +264,12 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                 group.create_task(_keep_doing("stand_in", lambda: _stand_in(services, copy))),
                 group.create_task(_keep_doing("keys", lambda: _follow_keys(services))),
                 group.create_task(_keep_doing("leftovers", lambda: ship_leftovers(settings))),
+                group.create_task(
+                    _keep_doing(
+                        "left_replicas",
+                        lambda: end_what_was_left(services.launcher, settings.drain_timeout),
+                    )
+                ),
             ]
             if settings.worker <= 1:
                 clearing = _keep_doing("retention", lambda: _clear_up(services))

@@ -18,7 +18,7 @@ from serving.batch_plan import BatchPlan
 from serving.batch_replica import BatchReplica
 from serving.batch_size import Controller
 from serving.cache import NO_CACHE, AnswerCache, CacheLimits
-from serving.launchers.base import Launcher, Limits
+from serving.launchers.base import UNLIMITED, Launcher, Limits
 from serving.records import Version
 from serving.replica.protocol import Encoding
 from serving.replica_client import Hello
@@ -154,15 +154,15 @@ class BatchQueue:
         """Rows that replicas have."""
         return self._set.in_flight
 
-    async def start(self, within: timedelta, count: int = 1) -> Hello:
-        """Start the replicas and wait until they say hello.
+    async def start(self, within: timedelta, count: int = 1, limits: Limits = UNLIMITED) -> Hello:
+        """Start the replicas, each within limits, and wait until they say hello.
 
         Raises
         ------
         VersionFailedToStartError
             If one does not within the time; carries its last words.
         """
-        return await self._set.start(within, count)
+        return await self._set.start(within, count, limits)
 
     async def scale(
         self, count: int, *, cpu: float | None = None, memory_mb: int | None = None

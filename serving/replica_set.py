@@ -85,12 +85,14 @@ class ReplicaSet:
         """Whether none of them will answer any more."""
         return all(one.state in (State.FAILED, State.STOPPED) for one in self.members)
 
-    async def start(self, within: timedelta, count: int) -> Hello:
+    async def start(self, within: timedelta, count: int, limits: Limits) -> Hello:
         """Start them and wait until they say hello; raises as `scale`."""
         self._start_within = within
+        if self.members[0].limits != limits:
+            self.members[0] = self._make(limits)
         hello = await self._bring_up(self.members[0])
         if count > 1:
-            await self.scale(count, UNLIMITED)
+            await self.scale(count, limits)
         return hello
 
     async def _bring_up(self, replica: BatchReplica) -> Hello:

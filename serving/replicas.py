@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from serving.batching import BatchQueue, Outcome, QueueOptions, State
 from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
 from serving.inputs import InputCodec
-from serving.launchers.base import Launcher
+from serving.launchers.base import Launcher, Limits
 from serving.records import InputSchema, ReplicaPlan, Version
 
 log = logging.getLogger("serving.replicas")
@@ -55,6 +55,8 @@ class Replicas:
         How long a queue is kept once nothing needs it.
     options
         What the operator says of every queue.
+    usual
+        What a version has of which nothing was said.
     """
 
     def __init__(
@@ -66,8 +68,11 @@ class Replicas:
         drain_within: timedelta,
         retire_after: timedelta = timedelta(0),
         options: QueueOptions | None = None,
+        usual: ReplicaPlan | None = None,
     ) -> None:
         self._options = options
+        self.usual = usual or ReplicaPlan()
+        """What a version has of which nothing was said."""
         self._launcher = launcher
         self._python = python
         self._start_within = start_within
@@ -108,7 +113,7 @@ class Replicas:
         """Give each version the replicas that were asked for; True if that is something new."""
         before, self.plans = self.plans, dict(plans)
         for key, queue in self._queues.items():
-            if before.get(key.version_id, ReplicaPlan()) != self._plan_of(key):
+            if before.get(key.version_id, self.usual) != self._plan_of(key):
                 self._resize(key, queue)
         return before != self.plans
 
@@ -131,7 +136,7 @@ class Replicas:
         self._resizing[key] = asyncio.create_task(bring(), name=f"scale {queue.version.ref}")
 
     def _plan_of(self, key: QueueKey) -> ReplicaPlan:
-        return self.plans.get(key.version_id, ReplicaPlan())
+        return self.plans.get(key.version_id, self.usual)
 
     def get(self, version: Version, schema: InputSchema) -> BatchQueue:
         """The queue of a version; made, and not started, if there is none."""
@@ -168,10 +173,13 @@ class Replicas:
     def _start(self, key: QueueKey, queue: BatchQueue) -> "asyncio.Task[None]":
         """The one attempt under way to start a queue."""
 
+        first = self._plan_of(key)
+
         async def attempt() -> None:
             try:
                 if queue.restarts == 0:
-                    await queue.start(self._start_within)
+                    # Within its limits from the first moment: loading may take the most memory.
+                    await queue.start(self._start_within, limits=Limits(first.cpu, first.memory_mb))
             except BaseException:
                 # What never came up is forgotten, so that the next attempt begins afresh.
                 if self._queues.get(key) is queue and not self._is_needed(key, by_routes=True):
@@ -180,7 +188,7 @@ class Replicas:
             finally:
                 del self._starting[key]
                 self._retire()
-            if self._plan_of(key) != ReplicaPlan():
+            if self._plan_of(key) != replace(first, count=1):
                 self._resize(key, queue)
 
         if key not in self._starting:

@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from serving.batch_size import Controller
 from serving.batching import QueueOptions
 from serving.cache import CacheLimits
+from serving.launchers.base import LauncherKind
+from serving.launchers.options import DockerOptions
+from serving.records import ReplicaPlan
 
 
 def _seconds(value: object) -> object:
@@ -62,6 +65,21 @@ class Settings(BaseSettings):
 
     journal_limit_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
     """Size of the journal at which new requests get 503 until Postgres takes what is there."""
+
+    launcher: LauncherKind = LauncherKind.PROCESS
+    """What replicas run as: `process`, children of serving; `docker`, containers beside it."""
+
+    replica_cpu: float | None = Field(default=None, gt=0, le=1024)
+    """Processors of one replica of a version of which nothing else was said; none for no limit."""
+
+    replica_memory_mb: int | None = Field(default=None, ge=64)
+    """Memory in MiB of one replica of a version of which nothing else was said; as above."""
+
+    docker_base_image: str = Field(default=DockerOptions.base_image, min_length=1)
+    """Image that containers' environments begin with; `{python}` is the version's Python."""
+
+    docker_network: str = Field(default=DockerOptions.network, min_length=1)
+    """Network of containers: `none`; `own`, which leads nowhere; or the name of one that exists."""
 
     replica_python: Path | None = None
     """Interpreter of replicas whose manifest names none; the service's own by default."""
@@ -117,6 +135,11 @@ class Settings(BaseSettings):
         """What is said of every queue."""
         cache = CacheLimits(self.cache_bytes, self.cache_ttl.total_seconds())
         return QueueOptions(self.batch_controller, cache)
+
+    @property
+    def usual_replicas(self) -> ReplicaPlan:
+        """What a version has of which nothing was said."""
+        return ReplicaPlan(1, self.replica_cpu, self.replica_memory_mb)
 
     @property
     def asyncpg_url(self) -> str:

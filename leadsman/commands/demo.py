@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from leadsman.commands.up import OfReplicas
+
 DEFAULT_SPEED = 170.0
 """Rows a second: the whole run takes less than three minutes."""
 
@@ -26,8 +28,9 @@ def demo(
     monitor_port: Annotated[
         int | None, typer.Option(help="Port of the monitor; a free one near 8001.")
     ] = None,
+    launcher: OfReplicas = None,
 ) -> None:
     """Serve the electricity market, release a bad version, and watch the world change."""
     from leadsman.demo.run import Wishes, run
 
-    run(Wishes(speed, leave, report, data_dir, until, port, monitor_port))
+    run(Wishes(speed, leave, report, data_dir, until, port, monitor_port, launcher))

@@ -7,9 +7,14 @@ import typer
 
 from leadsman.connection import data_dir as usual_data_dir
 from leadsman.terminal import err, out
+from serving.launchers.base import LauncherKind
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder that keeps everything.  [default: ./.leadsman]")
+]
+OfReplicas = Annotated[
+    LauncherKind | None,
+    typer.Option("--launcher", help="What replicas run as.  [default: SERVING_LAUNCHER, process]"),
 ]
 
 
@@ -27,6 +32,7 @@ def up(
             help="Serving processes that share the port.  [default: SERVING_WORKERS, 1]", min=1
         ),
     ] = None,
+    launcher: OfReplicas = None,
     database_url: Annotated[
         str | None,
         typer.Option(help="A Postgres 15 or newer instead of the embedded one: postgresql://…"),
@@ -36,7 +42,9 @@ def up(
     from leadsman.up import Plan, Up
 
     folder = data_dir or usual_data_dir()
-    service = Up(Plan(folder, port, monitor_port, host, database_url, workers), say=err.print)
+    service = Up(
+        Plan(folder, port, monitor_port, host, database_url, workers, launcher), say=err.print
+    )
 
     def ready(made: bool) -> None:
         out.print(f"serving  {service.serving_url}   (API: {service.serving_url}/docs)")

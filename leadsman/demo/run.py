@@ -54,6 +54,7 @@ class Wishes:
     until: int
     port: int | None
     monitor_port: int | None
+    launcher: str | None = None
 
 
 def run(wishes: Wishes) -> None:
@@ -69,7 +70,10 @@ def run(wishes: Wishes) -> None:
     if not TRAINED_ON < wishes.until <= len(market.labels):
         raise CommandError(f"--until: expected {TRAINED_ON + 1} to {len(market.labels)}")
     folder = (wishes.data_dir or Path(".leadsman") / "demo").absolute()
-    service = Service(folder, wishes.port, wishes.monitor_port, settings(wishes.speed))
+    variables = dict(settings(wishes.speed))
+    if wishes.launcher is not None:
+        variables["SERVING_LAUNCHER"] = wishes.launcher
+    service = Service(folder, wishes.port, wishes.monitor_port, variables)
     try:
         with err.status("starting Postgres, serving and the monitor"):
             service.start()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from serving.in_force import InForce
     from serving.inference import Inference
     from serving.journal import Journal
+    from serving.launchers.base import Launcher
     from serving.replicas import Replicas
     from serving.rollout import Rollout
     from serving.shipping import Shipping
@@ -48,6 +49,7 @@ class Services:
     journal: "Journal"
     shipping: "Shipping"
     feedback: "FeedbackDesk"
+    launcher: "Launcher"
     replicas: "Replicas"
     in_force: "InForce"
     fleet: "Fleet"

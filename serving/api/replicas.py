@@ -60,7 +60,7 @@ async def show_replicas(
     services = context.services
     async with context.reading() as connection:
         found = await services.versions.get(connection, model, version)
-        plan = await replica_counts.get(connection, found.id)
+        plan = await replica_counts.get(connection, found.id) or services.replicas.usual
         others = await fleet.others(connection, services.fleet.process)
     return _view(plan, len(others) + 1, services.replicas.state_of(found.id))
 

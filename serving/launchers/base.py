@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from serving.records import Version
+
+
+class LauncherKind(StrEnum):
+    """What replicas run as."""
+
+    PROCESS = "process"
+    DOCKER = "docker"
 
 
 @dataclass(frozen=True, slots=True)

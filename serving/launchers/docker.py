@@ -23,10 +23,10 @@ import stat
 import tempfile
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from docker.errors import APIError, NotFound
 from docker.types import Healthcheck, LogConfig, Mount
@@ -43,10 +43,13 @@ from serving.launchers.base import (
 )
 from serving.launchers.engine import Engine
 from serving.launchers.environments import environment_of
+from serving.launchers.options import NO_NETWORK, OWN_NETWORK, DockerOptions
 from serving.records import Version
 
 OWNER = "dev.leadsman.owner"
 """Label: which serving process it belongs to."""
+LIFE = "dev.leadsman.life"
+"""Label: which life of that process started it."""
 VERSION = "dev.leadsman.version"
 DIGEST = "dev.leadsman.digest"
 
@@ -62,24 +65,12 @@ SHARED = "/run/leadsman"
 SIGKILL = 9
 FIRST_SIGNAL_STATUS = 128
 """Exit statuses above this are of signals."""
-NO_NETWORK = "none"
-OWN_NETWORK = "own"
 
 _NETWORKS = threading.Lock()
 """Held from the look at a network to the start of a container in it: meanwhile the end of the last
 container must not take it away."""
 
 log = logging.getLogger("serving.launchers")
-
-
-@dataclass(frozen=True, slots=True)
-class DockerOptions:
-    """What an operator says of containers."""
-
-    base_image: str = "python:{python}-slim"
-    """Image that environments begin with; `{python}` is the Python of the version."""
-    network: str = NO_NETWORK
-    """`none`; `own`, a network without a way out, with frames over TCP; or the name of one."""
 
 
 class DockerReplica:
@@ -156,8 +147,9 @@ class DockerReplica:
         try:
             await self._engine.call(self._end, math.ceil(grace.total_seconds()))
         except (LauncherUnavailableError, StartRefusedError) as error:
-            # Without a front it ends by itself, and the next start finds what is left of it.
-            log.warning("container_not_removed container=%s why=%s", self.name, error)
+            # Without a front it ends by itself, and the next start finds what is left of it. Only
+            # the text is logged: the error holds on to a connection.
+            log.warning("container_not_removed container=%s why=%s", self.name, str(error))
 
     def _end(self, seconds: int) -> None:
         if self._removed:
@@ -217,7 +209,7 @@ class DockerLauncher:
         self._engine = engine or Engine()
         place = f"{socket.gethostname()}:{folder.resolve()}"
         self._owner = hashlib.sha256(place.encode()).hexdigest()[:16]
-        self._own: set[str] = set()
+        self._life = uuid4().hex
         self._started = 0
 
     async def start(
@@ -261,7 +253,7 @@ class DockerLauncher:
         try:
             container = client.containers.create(
                 image, _command(version, features, listen), name=self._name(version),
-                labels={OWNER: self._owner, VERSION: version.ref, DIGEST: version.digest},
+                labels=self._labels | {VERSION: version.ref, DIGEST: version.digest},
                 mounts=mounts, network=network or NO_NETWORK, user=f"{user}:{group}",
                 read_only=True, tmpfs={"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"},
                 cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=PROCESSES,
@@ -271,17 +263,22 @@ class DockerLauncher:
                 log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
                 restart_policy={"Name": "no"}, **_bounds(limits),
             )  # fmt: skip
-            self._own.add(container.id)
             container.start()
         except BaseException:
             if container is not None:
                 container.remove(force=True)
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+            if network is not None:
+                _remove_empty(client, network)
             raise
         replica = DockerReplica(self._engine, container, limits, folder=folder, network=network)
         replica._look()
         return replica
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        return {OWNER: self._owner, LIFE: self._life}
 
     def _name(self, version: Version) -> str:
         self._started += 1
@@ -306,7 +303,7 @@ class DockerLauncher:
         found = self._engine.client().containers.list(
             all=True, ignore_removed=True, filters={"label": f"{OWNER}={self._owner}"}
         )
-        left = [one for one in found if one.id not in self._own]
+        left = [one for one in found if one.labels.get(LIFE) != self._life]
         return [
             DockerReplica(
                 self._engine, one, UNLIMITED, folder=_folder_of(one),

@@ -5,10 +5,15 @@ failure comes back as one of two errors: nobody answers, or the engine says no.
 """
 
 import asyncio
+import fcntl
 import logging
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import docker
@@ -96,14 +101,22 @@ class Engine:
             If it cannot be built; the error carries the end of what the build said.
         """
         async with self._builds.setdefault(of.image, asyncio.Lock()):
-            if not await self.call(self._has, of.image):
-                log.info(
-                    "image_build_started image=%s base=%s requirements=%s",
-                    of.image, of.base, " ".join(of.requirements),
-                )  # fmt: skip
-                await self.call(self._build, of)
-                log.info("image_built image=%s", of.image)
+            await self.call(self._ensure, of)
         return of.image
+
+    def _ensure(self, of: Environment) -> None:
+        # Looked for first without the lock, which a build holds for minutes.
+        if self._has(of.image):
+            return
+        with _only_builder(of.image):
+            if self._has(of.image):
+                return
+            log.info(
+                "image_build_started image=%s base=%s requirements=%s",
+                of.image, of.base, " ".join(of.requirements),
+            )  # fmt: skip
+            self._build(of)
+            log.info("image_built image=%s", of.image)
 
     def _has(self, image: str) -> bool:
         try:
@@ -124,10 +137,24 @@ class Engine:
         except BuildError as error:
             said = [str(line.get("stream") or line.get("error") or "") for line in error.build_log]
             words = "".join(said).strip()[-BUILD_WORDS:]
-            raise StartRefusedError(f"the build of {of.image}", f"{error.msg}\n{words}") from error
+            why = f"{error.msg} (base image {of.base})\n{words}"
+            raise StartRefusedError(f"the build of {of.image}", why) from error
         except APIError as error:
             why = f"{error.explanation} (base image {of.base})"
             raise StartRefusedError(f"the build of {of.image}", why) from error
+
+
+@contextmanager
+def _only_builder(image: str) -> Iterator[None]:
+    """Hold back other processes of this machine that want the same image."""
+    place = Path(tempfile.gettempdir()) / f"{image.replace(':', '-')}-{os.geteuid()}.lock"
+    lock = os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        place.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def _at(url: str) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ import sys
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -52,6 +53,8 @@ and passwords, and another interpreter none with our module path."""
 OWNER = "REPLICA_OF"
 """Variable by which what an earlier process of the same folder left behind is found: also what a
 model started itself has it."""
+LIFE = "REPLICA_LIFE"
+"""Variable by which replicas of this process are told from those of an earlier one."""
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 """What is written where memory was refused."""
@@ -194,6 +197,7 @@ class ProcessLauncher:
         self._folder = folder.resolve()
         self._niceness = niceness
         self._home = self._folder / "home"
+        self._life = uuid4().hex
         self._started = 0
         self._running: list[ProcessReplica] = []
         self._trimming: asyncio.TimerHandle | None = None
@@ -294,22 +298,22 @@ class ProcessLauncher:
             name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)
         }
         threads = str(math.ceil(limits.cpu)) if limits.cpu is not None else "1"
-        own = {OWNER: str(self._folder), "PYTHONUNBUFFERED": "1"}
+        own = {OWNER: str(self._folder), LIFE: self._life, "PYTHONUNBUFFERED": "1"}
         return {**kept, **dict.fromkeys(THREADS, threads), **own}
 
     async def find(self) -> list[Replica]:
         """Processes that replicas of an earlier life left: these themselves die with their parent,
         what a model started does not."""
-        own = {one.pid for one in self._running}
-        return await asyncio.to_thread(self._find, own)
+        return await asyncio.to_thread(self._find)
 
-    def _find(self, own: set[int]) -> list[Replica]:
+    def _find(self) -> list[Replica]:
         found: list[Replica] = []
         for process in psutil.process_iter():
             # A process may end, or be somebody else's, while it is looked at.
             with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if process.environ().get(OWNER) != str(self._folder):
+                variables = process.environ()
+                if variables.get(OWNER) != str(self._folder):
                     continue
-                if os.getpgid(process.pid) not in own and process.pid != os.getpid():
+                if variables.get(LIFE) != self._life and process.pid != os.getpid():
                     found.append(LeftProcess(process))
         return found

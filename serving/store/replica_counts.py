@@ -20,9 +20,9 @@ async def every(connection: AsyncConnection) -> dict[int, ReplicaPlan]:
     }
 
 
-async def get(connection: AsyncConnection, version_id: int) -> ReplicaPlan:
-    """What was said of one version; one replica without limits where nothing was."""
-    return (await every(connection)).get(version_id, ReplicaPlan())
+async def get(connection: AsyncConnection, version_id: int) -> ReplicaPlan | None:
+    """What was said of one version, if anything was."""
+    return (await every(connection)).get(version_id)
 
 
 async def put(

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica
+from serving.launchers.options import DockerOptions
 from serving.launchers.process import ProcessLauncher
 from serving.records import Version
 from serving.replica.protocol import Encoding, Frame, Kind
@@ -26,7 +27,7 @@ def launcher_of(kind: str, folder: Path) -> Launcher:
     """A launcher as the service makes it for a data folder."""
     if kind == "process":
         return ProcessLauncher(folder)
-    from serving.launchers.docker import DockerLauncher, DockerOptions
+    from serving.launchers.docker import DockerLauncher
 
     network = {"docker": "none", "docker over TCP": "own"}[kind]
     return DockerLauncher(folder, DockerOptions(network=network))

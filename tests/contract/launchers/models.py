@@ -56,10 +56,12 @@ LOOKS_AROUND = """
         return "done"
     def answer(rows):
         status = open("/proc/self/status").read()
+        mounts = [line.split() for line in open("/proc/self/mountinfo")]
         seen = {
             "user": os.getuid(),
             "write": tried(lambda: open("/opt/leadsman/x", "w")),
             "write artefact": tried(lambda: open(__file__, "a")),
+            "artefact": next(one[5] for one in mounts if one[4].startswith("/artefact/")),
             "out": tried(lambda: socket.create_connection(("192.0.2.1", 80), 3)),
             "capabilities": status.split("CapEff:")[1].split()[0],
             "no new privileges": status.split("NoNewPrivs:")[1].split()[0],

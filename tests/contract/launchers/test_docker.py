@@ -2,9 +2,11 @@
 
 import asyncio
 import dataclasses
+import gc
 import json
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,8 +18,9 @@ import pytest
 from serving.batching import BatchQueue, State
 from serving.errors import VersionFailedToStartError
 from serving.launchers.base import Launcher, LauncherUnavailableError, StartRefusedError
-from serving.launchers.docker import DIGEST, OWNER, DockerLauncher, DockerOptions
+from serving.launchers.docker import DIGEST, OWNER, DockerLauncher
 from serving.launchers.engine import Engine
+from serving.launchers.options import DockerOptions
 from tests.contract.launchers import models
 from tests.contract.launchers.launching import launcher_of, running
 from tests.support.data_plane import python_version
@@ -96,7 +99,8 @@ def test_a_model_can_reach_and_change_nothing(launcher: Launcher, tmp_path: Path
     seen = asyncio.run(run())
     assert seen["user"] != 0
     assert seen["write"] == "OSError"
-    assert seen["write artefact"] == "OSError"
+    assert seen["write artefact"] in ("OSError", "PermissionError")
+    assert "ro" in seen["artefact"].split(",")
     assert seen["out"] == "OSError"
     assert int(seen["capabilities"], 16) == 0
     assert seen["no new privileges"] == "1"
@@ -155,7 +159,11 @@ def test_an_engine_that_goes_away_leaves_replicas_answering_and_refuses_changes(
         await left.stop(timedelta(seconds=5))
         assert await later.find() == []
 
-    asyncio.run(run())
+    # The SDK forgets to close a socket with which it found nobody.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        asyncio.run(run())
+        gc.collect()
 
 
 def test_requirements_that_cannot_be_had_are_told_with_the_words_of_the_build(
