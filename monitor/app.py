@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import os
+import platform
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
 
+from monitor import metrics
 from monitor.api import (
     alerts,
     automation,
@@ -27,6 +30,7 @@ from monitor.api import (
     webhooks,
 )
 from monitor.api.context import State
+from monitor.figures import Figures
 from monitor.loop import Pulse, run
 from monitor.settings import Settings
 from monitor.store.database import connect
@@ -50,17 +54,21 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = connect(settings.database_url)
         pulse = Pulse()
-        app.state.monitor = State(engine, settings, pulse)
-        task = asyncio.create_task(run(engine, settings, pulse)) if with_loop else None
-        if task is not None:
+        figures = Figures()
+        app.state.monitor = State(engine, settings, pulse, figures)
+        tasks = []
+        if with_loop:
+            tasks.append(asyncio.create_task(run(engine, settings, pulse)))
+            tasks.append(asyncio.create_task(figures.keep(engine, settings)))
+        for task in tasks:
             task.add_done_callback(_stop_with_it)
         try:
             yield
         finally:
-            if task is not None:
+            for task in tasks:
                 task.remove_done_callback(_stop_with_it)
                 task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await engine.dispose()
 
     app = FastAPI(title="Leadsman monitor", version="1", description=DESCRIPTION, lifespan=lifespan)
@@ -95,6 +103,7 @@ def _stop_with_it(task: asyncio.Task[None]) -> None:
 def main() -> None:
     """Run until told to stop."""
     settings = Settings()
+    metrics.INFO.info({"version": version("leadsman"), "python": platform.python_version()})
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(name)s %(message)s")
     uvicorn.run(
         create_app(settings),

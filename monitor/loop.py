@@ -99,6 +99,7 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
         pulse.wake.clear()
         tenure.changed.clear()
         shards = tenure.shards
+        metrics.SHARDS_HELD.set(len(shards))
         if not shards:
             # Others read everything, or Postgres is away: then the heartbeat has said so.
             pulse.last_error = tenure.last_error
@@ -130,6 +131,7 @@ async def _turn(
             engine, settings, pulse.clock, shard, memories.setdefault(shard.name, Memory())
         )
         pulse.last_turn_at, pulse.last_error = pulse.clock(), None
+        metrics.LAST_TURN.set_to_current_time()
     except LeaseLostError as error:
         log.warning("lease_lost shard=%s detail=%s", shard.name, error.detail)
         tenure.lose(shard)

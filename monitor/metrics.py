@@ -1,26 +1,110 @@
-"""Names of everything that the monitor exports."""
+"""Names of all that the monitor exports, once. Dashboards and alert rules are made from them.
 
-from prometheus_client import Counter, Gauge, Histogram
+The first part counts what this process does. The second tells what the record says: it is read
+again and again beside the loop (`monitor.figures`), so that a scrape asks Postgres nothing. With
+several monitors each tells the same of the record: take the maximum over instances, never the sum.
+"""
 
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info
+
+PROCESS = REGISTRY
+"""What this process counts."""
+RECORD = CollectorRegistry()
+"""What the record says."""
+
+INFO = Info("leadsman_monitor", "Versions of the monitor and of Python.")
 ROWS = Counter("leadsman_monitor_rows", "Rows of the record consumed.", ["kind"])
 OBSERVATIONS = Counter("leadsman_monitor_observations", "Observations fed to watches' signals.")
-TURNS = Histogram("leadsman_monitor_turn_seconds", "Time that one turn took, in seconds.")
+TURNS = Histogram(
+    "leadsman_monitor_turn_seconds",
+    "Time that one turn took.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 TURN_FAILURES = Counter("leadsman_monitor_turn_failures", "Turns that were undone by an error.")
-LAG = Gauge("leadsman_monitor_lag_shipments", "Shipments that wait to be consumed.")
+LAST_TURN = Gauge(
+    "leadsman_monitor_last_turn_timestamp_seconds", "When a turn last succeeded, since 1970."
+)
+SHARDS_HELD = Gauge("leadsman_monitor_shards_held", "Parts of the record that this process reads.")
 ALARMS = Counter("leadsman_alarms", "Alarms raised.", ["application", "watch", "tier"])
 REMEDIES = Counter("leadsman_remedies", "Remedies by what became of them.", ["kind", "state"])
 DELIVERIES = Counter("leadsman_webhook_attempts", "Attempts to deliver to a webhook.", ["result"])
-STATISTIC = Gauge(
-    "leadsman_test_statistic",
-    "Evidence of a watch against its promise; a guaranteed one alarms at 1.",
-    ["application", "watch", "subject", "tier"],
-)
-"""Updated from the saved states when it is scraped."""
-AUTOMATION = Gauge(
-    "leadsman_automation_enabled",
-    "1 where alarms may change an application's route by themselves.",
-    ["application"],
-)
 DROPPED_DAYS = Counter(
     "leadsman_retention_dropped_days", "Days of predictions or labels dropped because of their age."
+)
+
+FIGURES_AT = Gauge(
+    "leadsman_monitor_figures_timestamp_seconds",
+    "When the figures of the record were last read, since 1970.",
+    registry=RECORD,
+)
+
+
+def _of_record(name: str, help: str, *labels: str) -> Gauge:
+    return Gauge(f"leadsman_{name}", help, labels, registry=RECORD)
+
+
+LAG_SHIPMENTS = _of_record(
+    "monitor_lag_shipments", "Shipments that wait to be consumed, by part of the record.", "shard"
+)
+LAG_ROWS = _of_record("monitor_lag_rows", "Rows of those shipments.", "shard")
+LAG_SECONDS = _of_record("monitor_lag_seconds", "Age of the oldest of them.", "shard")
+STATISTIC = _of_record(
+    "test_statistic",
+    "Where a watch stands: a guaranteed one's evidence against its promise, of no unit.",
+    "application", "watch", "version", "segment", "tier",
+)  # fmt: skip
+THRESHOLD = _of_record(
+    "test_threshold",
+    "Evidence at which a guaranteed watch alarms; its budget is part of the evidence.",
+    "application", "watch",
+)  # fmt: skip
+WATCHES = _of_record(
+    "watched_subjects",
+    "Versions and segments by what a watch can say of them: learning, armed or refused.",
+    "application", "watch", "tier", "status",
+)  # fmt: skip
+ALERTS = _of_record(
+    "alerts", "Alerts that are open, by state and tier.", "application", "tier", "state"
+)
+BUDGET = _of_record(
+    "budget_per_year", "False alarms a year that an application's watches may raise.", "tier"
+)
+GRANTED = _of_record(
+    "budget_granted",
+    "False alarms expected at most so far: what its guaranteed watches were granted.",
+    "application", "tier",
+)  # fmt: skip
+SPENT = _of_record(
+    "budget_spent",
+    "Alarms of guaranteed watches, true or false, to set against what was granted.",
+    "application", "tier",
+)  # fmt: skip
+LOSS = _of_record(
+    "loss_mean", "Mean loss in the newest hour that has labels.", "application", "version"
+)
+LABEL_DELAY = _of_record(
+    "label_delay_seconds", "Mean delay of the labels of the newest hour that has any.",
+    "application", "version",
+)  # fmt: skip
+LABEL_COVERAGE = _of_record(
+    "label_coverage_ratio",
+    "Share of predictions that got a label in time, in the newest hour that can be judged.",
+    "application", "version",
+)  # fmt: skip
+AUTOMATION = _of_record(
+    "automation_enabled",
+    "1 where alarms may change an application's route by themselves.", "application",
+)  # fmt: skip
+REMEDIES_WAITING = _of_record(
+    "remedies_waiting", "Remedies that are proposed, or on their way.", "application", "state"
+)
+REMEDY_OUTCOMES = _of_record(
+    "remedy_outcomes", "Remedies that acted, by what fresh labels said of them.",
+    "application", "outcome",
+)  # fmt: skip
+DELIVERIES_WAITING = _of_record(
+    "deliveries", "Deliveries that wait or were given up as dead.", "state"
+)
+DELIVERY_AGE = _of_record(
+    "delivery_oldest_waiting_seconds", "For how long the oldest waiting delivery has been tried."
 )

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     series_step: Positive = timedelta(seconds=10)
     """Length of one stretch in the series behind a plot."""
 
+    figures_pause: Positive = timedelta(seconds=10)
+    """Pause between two readings of what the record says in numbers, for Prometheus."""
+
     remedy_mode: Mode = Mode.PROPOSE
     """Mode of default watches: whether an alarm may move traffic by itself."""
 

@@ -12,12 +12,11 @@ from uuid import uuid4
 
 import uvicorn
 from fastapi import FastAPI, Request
-from prometheus_client.metrics_core import Metric
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from serving import metrics
+from serving import scrape
 from serving.agreement import Agreement
 from serving.api import (
     applications,
@@ -40,6 +39,7 @@ from serving.api.fast_predictions import FastPredictions
 from serving.api.limits import BodyLimit
 from serving.artefacts import ArtefactStore
 from serving.collector import spare_what_stays
+from serving.exposition import Page
 from serving.feedback import FeedbackDesk
 from serving.fleet import Fleet
 from serving.in_force import InForce
@@ -228,14 +228,16 @@ async def _follow_keys(services: Services) -> None:
             log.warning("keys_not_refreshed error=%r", error)
 
 
-def _read(services: Services) -> Iterator[Metric]:
-    """The numbers of the moment; copies first, as another thread goes on counting."""
+def _read(services: Services, page: Page) -> Iterator[None]:
+    """The numbers of the moment, part by part."""
     inference, shipping = services.inference, services.shipping
-    yield from metrics.answers(dict(inference.counts))
-    yield from metrics.replicas(services.replicas.queues())
-    routes_now = dict(inference.routes)
-    yield from metrics.revisions({name: route.revision for name, route in routes_now.items()})
-    yield from metrics.record(
+    yield from scrape.about(page)
+    yield from scrape.answers(page, inference.counts)
+    routes_now = {name: route.revision for name, route in inference.routes.items()}
+    yield from scrape.revisions(page, routes_now)
+    yield from scrape.replicas(page, list(services.replicas.queues()))
+    yield from scrape.record(
+        page,
         shipping.lag(),
         limit=services.journal.limit_bytes,
         shipped=shipping.shipped_rows,
@@ -252,8 +254,9 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         settings.asyncpg_url, services.inference, poll=settings.poll_interval.total_seconds()
     )
     app.state.services = services
-    registry = metrics.registry(lambda: _read(services))
-    siblings = app.state.siblings = Siblings(settings.data_dir, settings.worker, registry)
+    siblings = app.state.siblings = Siblings(
+        settings.data_dir, settings.worker, lambda page: _read(services, page)
+    )
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [

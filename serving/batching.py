@@ -18,6 +18,7 @@ from serving.batch_plan import BatchPlan
 from serving.batch_replica import BatchReplica
 from serving.batch_size import Controller
 from serving.cache import NO_CACHE, AnswerCache, CacheLimits
+from serving.histogram import Histogram
 from serving.launchers.base import UNLIMITED, Launcher, Limits
 from serving.records import Version
 from serving.replica.protocol import Encoding
@@ -29,6 +30,9 @@ from serving.suspects import Suspects
 __all__ = ["Answer", "BatchLimits", "BatchQueue", "Outcome", "QueueOptions", "State"]
 
 log = logging.getLogger("serving.batching")
+
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Upper bounds of the buckets in which batches are counted, in rows."""
 
 _REPLACED = Answer(Outcome.REPLICA_FAILED, error="the replica was being replaced")
 _LATE = Answer(Outcome.DEADLINE, error="the deadline passed")
@@ -74,6 +78,8 @@ class BatchQueue:
         """Rows that a replica answered."""
         self.refused = 0
         """Rows that were turned away at the door."""
+        self.batch_rows = Histogram(BATCH_BOUNDS)
+        """Rows of the batches that replicas were given."""
         self._shared = SharedAnswers(options.cache) if options.cache.size else None
         self._limits = limits or BatchLimits()
         self._plan = BatchPlan(self._limits, options.controller)
@@ -407,6 +413,7 @@ class BatchQueue:
 
     def _send(self, replica: BatchReplica, batch: Batch, now: float) -> None:
         self._last_rows = len(batch)
+        self.batch_rows.observe(len(batch))
         replica.send(batch, now, self.cost.seconds(len(batch)))
 
     def replica_ready(self) -> None:

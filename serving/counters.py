@@ -4,43 +4,22 @@ A labelled counter of a metrics library costs more than a microsecond a touch; a
 a tenth of that.
 """
 
-from bisect import bisect_left
-
+from serving.histogram import Histogram
 from serving.member_counts import MemberCounts
 
 LATENCY_BOUNDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
-"""Upper bounds of the latency histogram's buckets, in seconds; one more bucket has none."""
-
-
-class Histogram:
-    """Counts of seconds by bucket."""
-
-    __slots__ = ("buckets", "total")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(LATENCY_BOUNDS) + 1)
-        """Observations in each bucket alone, not cumulated."""
-        self.total = 0.0
-        """Sum of all observations, in seconds."""
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        self.buckets[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-        self.total += seconds
-
-    @property
-    def count(self) -> int:
-        """All observations."""
-        return sum(self.buckets)
+"""Upper bounds of the latency histogram's buckets, in seconds."""
+CHANGE_BOUNDS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0)
+"""The same for what a change of a route takes."""
 
 
 class AnswerCounts:
     """What one application's requests came to, by the version that was chosen."""
 
-    __slots__ = ("defaults", "errors", "latency", "members", "refused", "shadows",
-                 "shadows_lost")  # fmt: skip
+    __slots__ = ("changes", "defaults", "errors", "last_answers", "latency", "members", "refused",
+                 "shadows", "shadows_lost")  # fmt: skip
 
     def __init__(self) -> None:
         self.latency: dict[str, Histogram] = {}
@@ -57,13 +36,25 @@ class AnswerCounts:
         """Versions that answered together."""
         self.errors = 0
         """Requests or items that no prediction was made for."""
+        self.changes: dict[str, Histogram] = {}
+        """By kind of route change: seconds from the request to the switch."""
+        self.last_answers: dict[str, Histogram] = {}
+        """By kind: seconds from the request to the last answer by the route before."""
 
     def histogram(self, version: str) -> Histogram:
         """The version's histogram."""
         histogram = self.latency.get(version)
         if histogram is None:
-            histogram = self.latency[version] = Histogram()
+            histogram = self.latency[version] = Histogram(LATENCY_BOUNDS)
         return histogram
+
+    def changed(self, kind: str, seconds: float) -> None:
+        """Count one change of the route."""
+        self.changes.setdefault(kind, Histogram(CHANGE_BOUNDS)).observe(seconds)
+
+    def ended(self, kind: str, seconds: float) -> None:
+        """Count the last answer of a route that was replaced."""
+        self.last_answers.setdefault(kind, Histogram(CHANGE_BOUNDS)).observe(seconds)
 
     @property
     def requests(self) -> int:

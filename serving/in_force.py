@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from serving import metrics
 from serving.batching import State
+from serving.counters import AnswerCounts
 from serving.errors import ApplicationNotFoundError, ServingError
 from serving.inference import ActiveRoute, Inference
 from serving.inputs import InputCodec, compile_schema
@@ -180,7 +180,11 @@ class InForce:
         decided = (revision.decided_at or revision.created_at).timestamp()
         seconds = max(old.last_answer, switched) - decided
         name = state.application.name
-        metrics.LAST_ANSWER.labels(name, revision.kind).observe(max(seconds, 0.0))
+        self.counts(name).ended(revision.kind, max(seconds, 0.0))
+
+    def counts(self, name: str) -> AnswerCounts:
+        """What is counted of an application."""
+        return self._inference.count(name)
 
     def waiting(self) -> list[str]:
         """Applications of which a version in force is not ready."""

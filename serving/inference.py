@@ -400,7 +400,7 @@ class Inference:
         route = asked.route
         members = self.count(route.application.name).members
         if told.agreement is not None:
-            members.agree(told.agreement)
+            members.agreement.observe(told.agreement)
         for voice in told.voices:
             members.count(voice.version, int(voice.answer.outcome))
             if voice.answer.outcome is not Outcome.ANSWERED:

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from serving import metrics
 from serving.agreement import Agreement, Proposal
 from serving.batching import Outcome
 from serving.errors import (
@@ -290,7 +289,7 @@ class Rollout:
         return revision
 
     def _told(self, name: str, revision: Revision, seconds: float) -> None:
-        metrics.ROUTE_CHANGES.labels(name, revision.kind).observe(seconds)
+        self._in_force.counts(name).changed(revision.kind, seconds)
         log.info(
             "route_changed application=%s revision=%d kind=%s actor=%s seconds=%.3f",
             name, revision.revision, revision.kind, revision.actor, seconds,

@@ -8,65 +8,18 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-LABEL = "worker"
+from serving.exposition import Family, Fronts, Page, text, written
+from serving.metrics import WORKER
+
 ANSWER_SECONDS = 1.0
 """A worker that says nothing for so long is left out of the scrape."""
 
 log = logging.getLogger("serving.siblings")
-
-
-class Family(msgspec.Struct, array_like=True, gc=False):
-    """All series of one name, as they travel."""
-
-    name: str
-    documentation: str
-    kind: str
-    samples: list[tuple[str, dict[str, str], float]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Merged(Collector):
-    families: Sequence[Metric]
-
-    def collect(self) -> Iterable[Metric]:
-        """Give what was merged."""
-        return self.families
-
-
-def families_of(registry: CollectorRegistry) -> list[Family]:
-    """The numbers of this process."""
-    return [
-        Family(
-            metric.name, metric.documentation, metric.type,
-            [(one.name, dict(one.labels), float(one.value)) for one in metric.samples],
-        )
-        for metric in registry.collect()
-    ]  # fmt: skip
-
-
-def merged(by_worker: dict[int, list[Family]]) -> bytes:
-    """Prometheus' text of several workers' numbers, each series with its worker's."""
-    found: dict[str, Metric] = {}
-    for worker, families in sorted(by_worker.items()):
-        for family in families:
-            metric = found.get(family.name)
-            if metric is None:
-                metric = Metric(family.name, family.documentation, family.kind)
-                found[family.name] = metric
-            for name, labels, value in family.samples:
-                metric.add_sample(name, {**labels, LABEL: str(worker)}, value)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Merged(list(found.values())))
-    return generate_latest(registry)
 
 
 class Siblings:
@@ -78,27 +31,33 @@ class Siblings:
         The data folder that the workers share.
     worker
         Number of this one; 0 where there is only one process.
+    read
+        Writes the numbers of the moment on a page, part by part.
     """
 
-    def __init__(self, folder: Path, worker: int, registry: CollectorRegistry) -> None:
+    def __init__(self, folder: Path, worker: int, read: Callable[[Page], Iterable[None]]) -> None:
         self._folder = folder
         self._worker = worker
-        self._registry = registry
+        self._read = read
+        self._fronts = Fronts({WORKER: str(worker)} if worker else None)
         self._decoder = msgspec.msgpack.Decoder(list[Family])
 
     async def scrape(self) -> bytes:
         """Prometheus' text of all workers of the folder."""
-        if not self._worker:
-            # In a thread: with many versions the text takes longer than a prediction may wait.
-            return await asyncio.to_thread(generate_latest, self._registry)
-        others = await asyncio.to_thread(self._others)
+        others = await asyncio.to_thread(self._others) if self._worker else {}
         answers = await asyncio.gather(*map(self._ask, others.values()))
-        own = await asyncio.to_thread(families_of, self._registry)
-        by_worker = {self._worker: own}
-        for number, answer in zip(others, answers, strict=True):
-            if answer is not None:
-                by_worker[number] = answer
-        return await asyncio.to_thread(merged, by_worker)
+        own = await self._families()
+        numbered = {self._worker: own} | {
+            number: answer
+            for number, answer in zip(others, answers, strict=True)
+            if answer is not None
+        }
+        return text(page for _, page in sorted(numbered.items()))
+
+    async def _families(self) -> list[Family]:
+        page = Page(self._fronts)
+        await written(self._read(page))
+        return await page.families()
 
     def _others(self) -> dict[int, str]:
         """Addresses of the other workers, by number."""
@@ -138,8 +97,7 @@ class Siblings:
 
     async def _tell(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            families = await asyncio.to_thread(families_of, self._registry)
-            writer.write(msgspec.msgpack.encode(families))
+            writer.write(msgspec.msgpack.encode(await self._families()))
             await writer.drain()
         except OSError as error:
             log.info("numbers_not_told error=%r", error)

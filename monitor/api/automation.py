@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor import metrics
 from monitor.api.context import Admin, Reader, Transaction, named
 from monitor.api.problems import PROBLEMS
 from monitor.records import Application
@@ -119,7 +118,6 @@ def _answer(
     application: Application, switches: dict[int | None, store.Switch], begun: list[int]
 ) -> AutomationAnswer:
     enabled = store.effective(switches, application.id).enabled
-    metrics.AUTOMATION.labels(application.name).set(enabled)
     return AutomationAnswer(
         application=application.name,
         enabled=enabled,

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from monitor.figures import Figures
 from monitor.loop import Pulse
 from monitor.records import Application, Registry
 from monitor.settings import Settings
@@ -25,6 +26,7 @@ class State:
     engine: AsyncEngine
     settings: Settings
     pulse: Pulse
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)

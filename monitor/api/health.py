@@ -14,7 +14,6 @@ from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
 from monitor.detector_state import from_row
 from monitor.store import alarms, alerts, watches
-from monitor.store.registry import read_registry
 from monitor.store.summaries import HOUR_S, MINUTE_S, read_summaries
 
 router = APIRouter(tags=["health"])
@@ -270,16 +269,7 @@ _LAG = text("""
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
-async def show_metrics(state: StateOf, connection: Transaction) -> Response:
-    """All metrics in Prometheus' text format."""
-    metrics.LAG.set((await connection.execute(_LAG)).scalar_one())
-    registry = await read_registry(connection)
-    by_id = {w.id: w for w in await watches.read_watches(connection)}
-    metrics.STATISTIC.clear()
-    for row in await watches.read_states(connection, list(by_id)):
-        watch = by_id[row.watch_id]
-        name = registry.applications[watch.application_id].name
-        metrics.STATISTIC.labels(
-            name, watch.name, registry.subject_name(row.subject), watch.tier.value
-        ).set(row.statistic)
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def show_metrics(state: StateOf) -> Response:
+    """All metrics in Prometheus' text format. What the record says was read a moment ago."""
+    record = await state.figures.newest(state.engine, state.settings)
+    return Response(generate_latest(metrics.PROCESS) + record, media_type=CONTENT_TYPE_LATEST)

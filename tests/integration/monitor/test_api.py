@@ -152,7 +152,7 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
 def test_metrics_carry_each_watchs_statistic(client: httpx.Client) -> None:
     text = client.get("/metrics").text
     assert 'leadsman_test_statistic{application="market"' in text
-    assert "leadsman_monitor_lag_shipments 0.0" in text
+    assert 'leadsman_monitor_lag_shipments{shard="all"} 0.0' in text
 
 
 def test_a_replay_of_the_record_raises_the_alarms_of_the_live_monitor(database: str) -> None:

@@ -95,7 +95,7 @@ def test_versions_are_deployed_rolled_back_and_restored(
     serving.start()
     assert predict(client)["version"] == "2"
     deadline = time.monotonic() + 30
-    while 'replica_ready{version="m:1"} 1.0' not in client.get("/metrics").text:
+    while 'replica_ready{version="m:1"} 1\n' not in client.get("/metrics").text:
         assert time.monotonic() < deadline, client.get("/metrics").text
         time.sleep(0.1)
     back = client.post(ROLLBACK, json={"reason": "worse", "evidence": {"e": 20}})
