@@ -21,6 +21,7 @@ from drift.canary.paired import PairedExcess
 from drift.means.bounded import BoundedMean
 from drift.means.pool import GrowingPool
 from drift.means.stakes import mean_stakes
+from drift.ranks.categorical import TOP, CategoricalRanks
 from drift.ranks.numeric import NumericRanks, edges_from
 from drift.streaming.river_adapter import Streaming
 from drift.streams import Streams
@@ -28,6 +29,9 @@ from drift.two_sample.columns import compare_columns
 
 ROWS = 1_000_000
 """Rows in a measured batch."""
+
+HARMONIC = 1.0 / np.arange(1, TOP + 1)
+"""Shares of categories before they are made to sum to one: as unequal as words in a text."""
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:
@@ -68,6 +72,8 @@ def measure() -> dict[str, float]:
     few = 100_000
     numbers = rng.normal(size=ROWS)
     edges = edges_from(rng.normal(size=5_000))
+    shares = [*(0.97 * HARMONIC / HARMONIC.sum()), 0.03, 0.0]
+    categories = rng.choice(len(shares), ROWS, p=shares).astype(np.float64)
     rates = {
         "exact_rows_per_second": ROWS / seconds(lambda: BoundedMean(0.1).update(errors, grants)),
         "exact_bounded_rows_per_second": ROWS
@@ -80,6 +86,8 @@ def measure() -> dict[str, float]:
         / seconds(lambda: PairedExcess(0.01).update(differences, grants)),
         "rank_values_per_second": ROWS
         / seconds(lambda: NumericRanks(edges).update(numbers, grants), 3),
+        "categorical_rank_values_per_second": ROWS
+        / seconds(lambda: CategoricalRanks(shares).update(categories, grants), 3),
         "stream_updates_per_second": ROWS / seconds(ticks),
         "river_adwin_rows_per_second": few
         / seconds(lambda: Streaming("adwin").update(errors[:few], grants[:few]), 3),
@@ -91,6 +99,9 @@ def measure() -> dict[str, float]:
     ranks.update(numbers[:100_000], grants[:100_000])
     rates["state_bytes"] = float(len(BoundedMean(0.1).to_bytes()))
     rates["rank_state_bytes"] = float(len(ranks.to_bytes()))
+    coded = CategoricalRanks(shares)
+    coded.update(categories[:100_000], grants[:100_000])
+    rates["categorical_rank_state_bytes"] = float(len(coded.to_bytes()))
     rates |= million_rows()
     return rates
 
@@ -124,6 +135,7 @@ TARGETS = {
     "stream_updates_per_second": 15e6,
     "exact_rows_per_second": 3e6,
     "rank_values_per_second": 1.5e6,
+    "categorical_rank_values_per_second": 1.5e6,
 }
 """Least rates that one core has to reach."""
 

@@ -114,7 +114,14 @@ CASES = (
         "categorical ranks",
         lambda: CategoricalRanks([0.5, 0.4, 0.1], seed=5),
         codes,
-        most_bytes=2_000,
+    ),
+    Case(
+        "categorical ranks of eighteen codes, three tiers",
+        lambda: CategoricalRanks(
+            [0.3, 0.2, 0.1, *[0.03] * 13, 0.0, 0.0], tiers=3, head_start=[0.0, 0.01, 0.2], seed=6
+        ),
+        lambda rng, n, rate: np.floor(18.0 * rng.random(n) ** (1.0 / (1.05 - rate))),
+        tiers=3,
     ),
     Case(
         "learned score",
