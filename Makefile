@@ -10,10 +10,10 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	python=$$($$name -c 'import sys; print(sys.executable)'); break; done; \
 	if [ -z "$${python:-}" ]; then echo "expected python3 of 3.11 or newer on the path, found none" >&2; exit 1; fi
 
-.PHONY: help install demo test lint format up clean
+.PHONY: help install demo test test-frameworks lint format up clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(STAMP) ## Make .venv with everything that requirements.lock names, and this project
 
@@ -36,6 +36,9 @@ demo: install ## A bad release, a changing world: real data, alarms, traffic bac
 
 test: install ## Run every test
 	@$(PYTHON) -m pytest $(ARGS)
+
+test-frameworks: install ## Run the tests of heavy frameworks, each in an environment of its own
+	@$(PYTHON) -m pytest tests/contract/frameworks -m frameworks $(ARGS)
 
 lint: install ## Check form, types and who imports whom
 	@$(VENV)/bin/ruff check .

@@ -32,6 +32,8 @@ class Stored:
     size_bytes: int
     name: str
     """Name of the file or folder in the store."""
+    contents: str | None = None
+    """Of a folder: sha256 over names and contents of its files, in hex."""
 
 
 class ArtefactStore:
@@ -97,6 +99,10 @@ class ArtefactStore:
             raise ArtefactUnusableError(f"{shown(uri)} cannot be read: {why}.") from error
         except ValueError as error:
             raise ArtefactUnusableError(f"{shown(uri)} is no path: {error}.") from error
+
+    def path(self, name: str) -> Path:
+        """Where an artefact lies."""
+        return self._folder / name
 
     def remove(self, name: str) -> bool:
         """Remove an artefact that no version needs; False if it is gone, or was wanted lately."""
@@ -184,7 +190,7 @@ class ArtefactStore:
         else:
             # Wanted again: whoever clears up must not take it from under the version to come.
             os.utime(final)
-        return Stored(digest, size, name)
+        return Stored(digest, size, name, contents_of(final) if final.is_dir() else None)
 
 
 class _Workspace:
@@ -198,6 +204,22 @@ class _Workspace:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def contents_of(folder: Path) -> str:
+    """The sha256 over names and contents of all files of a folder, in hex."""
+    sha = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            sha.update(f"{name}\0{digest_of(path)}\n".encode())
+    return sha.hexdigest()
+
+
+def digest_of(file: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

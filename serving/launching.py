@@ -5,8 +5,10 @@ import logging
 from datetime import timedelta
 
 from serving.launchers.base import Launcher, LauncherKind, LauncherUnavailableError, Replica
+from serving.launchers.environment_store import EnvironmentStore
 from serving.launchers.options import DockerOptions
 from serving.launchers.process import ProcessLauncher
+from serving.launchers.verified import VerifyingLauncher
 from serving.settings import Settings
 
 log = logging.getLogger("serving.launching")
@@ -22,8 +24,15 @@ def make_launcher(settings: Settings) -> Launcher:
         from serving.launchers.docker import DockerLauncher
 
         options = DockerOptions(settings.docker_base_image, settings.docker_network)
-        return DockerLauncher(settings.replicas, options)
-    return ProcessLauncher(settings.replicas, niceness=settings.replica_niceness)
+        return VerifyingLauncher(DockerLauncher(settings.replicas, options))
+    environments = EnvironmentStore(
+        settings.environments, installer=settings.environment_installer
+    )
+    return VerifyingLauncher(
+        ProcessLauncher(
+            settings.replicas, niceness=settings.replica_niceness, environments=environments
+        )
+    )
 
 
 async def end_what_was_left(launcher: Launcher, grace: timedelta) -> None:

@@ -117,9 +117,12 @@ class ReplicaSupervisor:
 
     async def _bring_up(self, within: float) -> Hello:
         loop = asyncio.get_running_loop()
-        replica = self._replica = await self._launcher.start(
-            self._version, python=self._python, features=self._features, limits=self._limits
-        )
+        try:
+            replica = self._replica = await self._launcher.start(
+                self._version, python=self._python, features=self._features, limits=self._limits
+            )
+        except OSError as error:
+            raise VersionFailedToStartError(self._version.ref, str(error), "") from error
         self._greeted = loop.create_future()
         self._ended = loop.create_future()
         until = loop.time() + within

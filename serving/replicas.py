@@ -13,7 +13,7 @@ from typing import Any
 from serving.batching import BatchQueue, Outcome, QueueOptions, State
 from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
 from serving.inputs import InputCodec
-from serving.launchers.base import Launcher, Limits
+from serving.launchers.base import Launcher, Limits, TellsProgress
 from serving.records import InputSchema, ReplicaPlan, Version
 
 log = logging.getLogger("serving.replicas")
@@ -142,13 +142,12 @@ class Replicas:
         """The queue of a version; made, and not started, if there is none."""
         key = key_of(version, schema)
         if key not in self._queues:
-            python = version.manifest.get("python")
             self._queues[key] = BatchQueue(
                 version,
                 self._launcher,
                 features=schema.features,
                 encoding=schema.encoding,
-                python=Path(python) if python else self._python,
+                python=self._python,
                 options=self._options,
             )
         return self._queues[key]
@@ -224,6 +223,11 @@ class Replicas:
             queue.state for key, queue in self._queues.items() if key.version_id == version_id
         ]
         return next((one for one in states if one != State.READY), next(iter(states), None))
+
+    def progress(self, version: Version) -> str | None:
+        """What the launcher does for a version that is starting; none if it does not say."""
+        launcher = self._launcher
+        return launcher.progress(version) if isinstance(launcher, TellsProgress) else None
 
     def are_ready(self, keys: Iterable[QueueKey]) -> bool:
         """Whether each of these queues answers now."""

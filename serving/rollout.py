@@ -307,13 +307,16 @@ class Rollout:
     async def _infer_schema(
         self, connection: AsyncConnection, name: str, policy: dict[str, Any]
     ) -> InputSchema:
-        """The form of the reference rows of the first version that has any."""
+        """The form of the reference rows of the first version that has any, or what its artefact
+        says of its inputs."""
         refs = parse(policy).versions()
         found = await self._versions.by_refs(connection, refs)
         for ref in refs:
             reference = await models.find_reference(connection, found[ref].id)
             if reference is not None:
                 return _schema_of(infer_schema(reference.inputs, reference.features))
+            if (told := found[ref].manifest.get("input_schema")) is not None:
+                return _schema_of(told)
         raise SchemaMissingError(name)
 
     async def answer_reference(self, version: Version, rows: ReferenceRows) -> ReferenceRows:

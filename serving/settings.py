@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PostgresDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +44,12 @@ class Settings(BaseSettings):
 
     artefact_dir: Path | None = None
     """Folder of the artefacts, shared by all serving processes; in the data folder by default."""
+
+    environment_dir: Path | None = None
+    """Folder of the environments of versions, shared as above; in the data folder by default."""
+
+    environment_installer: Literal["uv", "pip"] | None = None
+    """What installs them: `uv`, or `pip` in a venv; uv by default where there is one."""
 
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the listening port, each with a folder `worker-K` of its own."""
@@ -155,6 +161,11 @@ class Settings(BaseSettings):
     def artefacts(self) -> Path:
         """Folder of the stored artefacts."""
         return self.artefact_dir or self.data_dir / "artefacts"
+
+    @property
+    def environments(self) -> Path:
+        """Folder of the environments."""
+        return self.environment_dir or self.data_dir / "environments"
 
     @property
     def own_dir(self) -> Path:

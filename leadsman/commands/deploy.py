@@ -3,6 +3,9 @@
 import io
 import json
 import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +17,16 @@ from leadsman.connection import resolve
 from leadsman.errors import CommandError
 from leadsman.rows import Reference, read_reference
 from leadsman.terminal import AsJson, champion_of, err, out, print_json
+from serving.replica.frameworks import MODULES
+from serving.replica.inspection import (
+    DamagedArtefactError,
+    ForeignArtefactError,
+    expect,
+    inspect,
+)
 
-FRAMEWORKS = {".joblib": "sklearn", ".pkl": "sklearn", ".py": "python"}
-"""What a file's name says about its framework."""
+PROGRESS_INTERVAL = 1.0
+"""Seconds between two looks at how far a start is."""
 
 FIRST_ROWS = 200
 """Rows that an application's input schema is read off."""
@@ -45,10 +55,26 @@ def deploy(
     model: Annotated[str, typer.Option(help="Name of the model.")],
     version: Annotated[str, typer.Option(help="Name of this version.")],
     framework: Annotated[
-        str | None, typer.Option(help="sklearn or python; read off the file's name by default.")
+        str | None, typer.Option(help=f"{', '.join(MODULES)}; read off the artefact by default.")
     ] = None,
     entry: Annotated[
-        str | None, typer.Option(help="module:callable, for the framework python.")
+        str | None,
+        typer.Option(help="module:callable of python, a signature of tensorflow, a file inside."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Classes in the order of the scores, as no,yes, for networks, boosters."),
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="Python of its environment, as 3.12, or an interpreter.")
+    ] = None,
+    requirements: Annotated[
+        Path | None,
+        typer.Option(help="requirements.txt that its own environment is made from."),
+    ] = None,
+    learn_every: Annotated[
+        float | None,
+        typer.Option(help="Seconds between two versions that feedback teaches; river.", min=1),
     ] = None,
     place: Annotated[
         Place,
@@ -71,15 +97,18 @@ def deploy(
     as_json: AsJson = False,
 ) -> None:
     """Register an artefact as a version and put it into the application's route."""
-    manifest = _manifest(artefact, version, framework, entry)
+    manifest = _manifest(artefact, version, framework) | _stated(
+        entry=entry, python=python, classes=_classes(classes), requirements=_lines(requirements),
+        learn_every=learn_every,
+    )  # fmt: skip
     rows = read_reference(reference, label=label, output=output) if reference else None
     name = f"{model}:{version}"
     with Client(resolve(), timeout=600.0) as client, err.status(f"deploying {name}") as shown:
-        _register(client, model, manifest, artefact)
+        registered = _register(client, model, manifest, artefact)
         if rows is not None:
             shown.update(f"storing {len(rows['rows'])} reference rows of {name}")
             client.serving("PUT", f"/v1/models/{model}/versions/{version}/reference", rows)
-        _ensure_application(client, application, task, rows)
+        _ensure_application(client, application, task, rows, registered["manifest"])
         shown.update(f"starting {name}, probing it, switching to it")
         route = client.found("GET", f"/v1/applications/{application}/route")
         body: dict[str, Any] = {"policy": policy_for(name, place, share, route)}
@@ -87,7 +116,8 @@ def deploy(
             body["expected_revision"] = route["revision"]
         if reason:
             body["reason"] = reason
-        revision = client.serving("PUT", f"/v1/applications/{application}/route", body)
+        with _progress(model, version, shown.update):
+            revision = client.serving("PUT", f"/v1/applications/{application}/route", body)
     if as_json:
         print_json(revision)
     else:
@@ -95,6 +125,28 @@ def deploy(
             f"{application} is at revision {revision['revision']} "
             f"({revision['policy']['kind']}): {champion_of(revision['policy'])} answers"
         )
+
+
+@contextmanager
+def _progress(model: str, version: str, show: Callable[[str], None]) -> Iterator[None]:
+    """Show what serving does to start a version meanwhile: an environment takes minutes."""
+    done = threading.Event()
+
+    def follow() -> None:
+        with Client(resolve(), timeout=10.0) as client:
+            while not done.wait(PROGRESS_INTERVAL):
+                with suppress(CommandError):
+                    found = client.serving("GET", f"/v1/models/{model}/versions/{version}")
+                    if found.get("progress") and not done.is_set():
+                        show(f"starting {model}:{version}: {found['progress']}")
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def policy_for(
@@ -125,19 +177,51 @@ def policy_for(
     return {"kind": "shadow", "champion": old, "challengers": [name]}
 
 
-def _manifest(
-    artefact: Path, version: str, framework: str | None, entry: str | None
-) -> dict[str, Any]:
+def _manifest(artefact: Path, version: str, framework: str | None) -> dict[str, Any]:
+    """What the artefact says of itself, before it is sent: it may be large."""
     if not artefact.exists():
         raise CommandError(f"no artefact {artefact}")
-    known = framework or FRAMEWORKS.get(artefact.suffix, "python" if artefact.is_dir() else None)
+    if framework not in (None, *MODULES):
+        raise CommandError(f"--framework: expected {', '.join(MODULES)}, got {framework}")
+    try:
+        found = inspect(artefact) if framework is None else expect(artefact, framework)
+    except (DamagedArtefactError, ForeignArtefactError) as error:
+        raise CommandError(f"{artefact.name}: {error}") from error
+    known = framework or (found.framework if found is not None else None)
     if known is None:
         raise CommandError(f"{artefact.name} does not say what it is; give --framework")
-    manifest = {"version": version, "framework": known}
-    return manifest | ({"entry": entry} if entry else {})
+    return {"version": version, "framework": known}
 
 
-def _register(client: Client, model: str, manifest: dict[str, Any], artefact: Path) -> None:
+def _stated(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _classes(text: str | None) -> list[Any] | None:
+    """Names as they stand, or numbers where all of them are."""
+    if text is None:
+        return None
+    names = [one.strip() for one in text.split(",")]
+    try:
+        return [int(one) for one in names]
+    except ValueError:
+        return list(names)
+
+
+def _lines(requirements: Path | None) -> list[str] | None:
+    if requirements is None:
+        return None
+    try:
+        lines = requirements.read_text().splitlines()
+    except OSError as error:
+        raise CommandError(f"--requirements: {requirements}: {error.strerror}") from error
+    stripped = [line.split(" #")[0].strip() for line in lines]
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+def _register(
+    client: Client, model: str, manifest: dict[str, Any], artefact: Path
+) -> dict[str, Any]:
     if artefact.is_dir():
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as archive:
@@ -145,21 +229,28 @@ def _register(client: Client, model: str, manifest: dict[str, Any], artefact: Pa
         content, name = packed.getvalue(), f"{artefact.resolve().name}.tar.gz"
     else:
         content, name = artefact.read_bytes(), artefact.name
-    client.serving(
+    registered: dict[str, Any] = client.serving(
         "POST",
         f"/v1/models/{model}/versions",
         data={"manifest": json.dumps(manifest)},
         files={"artefact": (name, content, "application/octet-stream")},
     )
+    return registered
 
 
-def _ensure_application(client: Client, name: str, task: Task, reference: Reference | None) -> None:
+def _ensure_application(
+    client: Client, name: str, task: Task, reference: Reference | None, manifest: dict[str, Any]
+) -> None:
     if client.found("GET", f"/v1/applications/{name}") is not None:
         return
-    if reference is None:
+    schema = manifest.get("input_schema")
+    if reference is not None:
+        schema = input_schema(reference["rows"][:FIRST_ROWS])
+    if schema is None:
         raise CommandError(
-            f"there is no application {name} yet: give --reference with rows, from which the form "
-            "of its input is read, or create it over REST"
+            f"there is no application {name} yet, and the artefact does not tell its inputs: give "
+            "--reference with rows, from which the form of its input is read, or create it over "
+            "REST"
         )
     client.serving(
         "POST",
@@ -167,7 +258,7 @@ def _ensure_application(client: Client, name: str, task: Task, reference: Refere
         {
             "name": name,
             "task": task.value,
-            "input_schema": input_schema(reference["rows"][:FIRST_ROWS]),
+            "input_schema": schema,
             "latency_objective_ms": 100,
             "default_output": None,
         },

@@ -16,6 +16,7 @@ from serving.api.bodies import Body, Name, View
 from serving.api.context import ChangeContext, Changes, ReadContext
 from serving.api.problems import field_error, problems
 from serving.artefacts import Stored
+from serving.descriptions import describe
 from serving.errors import (
     ArtefactUnusableError,
     FieldError,
@@ -33,18 +34,22 @@ from serving.errors import (
 )
 from serving.records import Version
 from serving.references import ReferenceRows, read_reference
+from serving.replica.frameworks import MODULES
 from serving.route_states import users_of
 from serving.store import models as store
 
 log = logging.getLogger("serving.api.models")
 
+Requirement = Annotated[
+    str,
+    Field(max_length=500, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]+\])?[^\r\n]*$"),
+]
+"""A line of a requirements file that begins with a distribution: no option, no file to include."""
+
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 ModelName = Annotated[str, Path(alias="model", description="Name of the model.")]
 VersionName = Annotated[str, Path(alias="version", description="Name of the version.")]
-
-FRAMEWORKS = ("sklearn", "python")
-"""What the replica program can load."""
 
 
 class ReferenceRequest(Body):
@@ -62,14 +67,17 @@ class Manifest(Body):
     """What a version is."""
 
     version: Name
-    framework: str
-    """sklearn: a joblib file; python: a file or folder with an entry."""
+    framework: str | None = None
+    """One of those in docs/frameworks.md; read off the artefact where absent."""
     entry: str | None = None
-    """For python: `module:callable`."""
+    """For python `module:callable`, for tensorflow a signature, else a file in the folder."""
+    classes: list[str | int | float | bool] | None = Field(None, min_length=2)
+    """Classes in the order of the scores, for models that know no names: networks, boosters."""
     python: str | None = None
-    """Interpreter of the environment that the version needs; the service's own where absent."""
-    requirements: list[str] | None = None
-    """What the environment was made from, kept for the record."""
+    """Python of the environment: a release as `3.12`, or the path of an interpreter; the service's
+    own where absent."""
+    requirements: list[Requirement] | None = None
+    """What an environment of its own is made from, as pip reads it; the service's own without."""
     uri: str | None = None
     """In place of an upload: absolute path or file: URI on the server's own disk."""
     reference: ReferenceRequest | None = None
@@ -86,6 +94,8 @@ class VersionView(View):
     """sha256 of the artefact, in hex."""
     size_bytes: int
     created_at: datetime
+    progress: str | None = None
+    """What this process is doing to start it just now, as building its environment."""
 
 
 class VersionsView(View):
@@ -121,7 +131,7 @@ class ReferenceView(View):
 
 def view(version: Version) -> dict[str, Any]:
     """A version as it travels."""
-    fields = VersionView.model_fields
+    fields = VersionView.model_fields.keys() - {"progress"}
     return VersionView.model_validate({name: getattr(version, name) for name in fields}).model_dump(
         mode="json"
     )
@@ -133,14 +143,9 @@ def _manifest(raw: Any) -> Manifest:
     except ValidationError as error:
         entries = [dict(one, loc=("body", *one["loc"])) for one in error.errors()]
         raise InvalidManifestError([field_error(one) for one in entries]) from error
-    errors = []
-    if manifest.framework not in FRAMEWORKS:
-        expected = f"one of {', '.join(FRAMEWORKS)}"
-        errors.append(FieldError("/framework", expected, shown(manifest.framework)))
-    if manifest.framework == "python" and ":" not in (manifest.entry or ""):
-        errors.append(FieldError("/entry", 'an entry "module:callable"', shown(manifest.entry)))
-    if errors:
-        raise InvalidManifestError(errors)
+    if manifest.framework not in (None, *MODULES):
+        expected = f"one of {', '.join(MODULES)}"
+        raise InvalidManifestError([FieldError("/framework", expected, shown(manifest.framework))])
     return manifest
 
 
@@ -226,7 +231,8 @@ async def show_version(model: ModelName, version: VersionName, context: ReadCont
     """Show a version."""
     async with context.reading() as connection:
         found = await context.services.versions.get(connection, model, version)
-    return VersionView.model_validate(view(found))
+    progress = context.services.replicas.progress(found)
+    return VersionView.model_validate(view(found) | {"progress": progress})
 
 
 @router.post(
@@ -261,7 +267,14 @@ async def register_version(
     else:
         name = upload.filename or ""
         stored = await asyncio.to_thread(artefacts.keep_stream, upload.file, name)
-    kept = manifest.model_dump(exclude_none=True, exclude={"reference"})
+    described = await asyncio.to_thread(
+        describe, artefacts.path(stored.name), manifest.framework, manifest.entry
+    )
+    if reference is None and described.example:
+        reference = _reference(ReferenceRequest(rows=described.example), "/reference")
+    kept = manifest.model_dump(exclude_none=True, exclude={"reference"}) | described.manifest
+    if stored.contents is not None:
+        kept["contents"] = stored.contents
     sent = manifest.model_dump_json().encode()
     same = hashlib.sha256(context.fingerprint + sent + stored.digest.encode()).digest()
     async with context.change(same) as change:
@@ -305,7 +318,7 @@ async def _answer(context: ChangeContext, made: Version, reference: ReferenceRow
 def _must_be_the_same(
     found: Version, deleted: bool, manifest: Mapping[str, Any], stored: Stored
 ) -> None:
-    about = ("framework", "entry", "python")
+    about = ("framework", "entry", "classes", "python", "requirements")
     same = all(found.manifest.get(field) == manifest.get(field) for field in about)
     if deleted or found.digest != stored.digest or not same:
         raise VersionExistsError(found.ref, found.digest, stored.digest)

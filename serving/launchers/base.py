@@ -1,10 +1,11 @@
 """The contract of every launcher."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from serving.records import Version
 
@@ -35,6 +36,16 @@ they gain, and replicas share the cores."""
 
 LAST_WORDS_BYTES = 4096
 """How much of the end of what a replica wrote is told."""
+
+
+def model_options(version: Version) -> list[str]:
+    """What the replica program is told of a version's manifest, on its command line."""
+    manifest, options = version.manifest, ["--framework", version.framework]
+    if (entry := manifest.get("entry")) is not None:
+        options += ["--entry", entry]
+    if (classes := manifest.get("classes")) is not None:
+        options += ["--classes", json.dumps(classes)]
+    return options
 
 
 def memory_verdict(limit: int | None) -> str:
@@ -125,3 +136,11 @@ class Launcher(Protocol):
         LauncherUnavailableError
             If nobody who could know answers.
         """
+
+
+@runtime_checkable
+class TellsProgress(Protocol):
+    """A launcher whose starts may take minutes, as those that build something do."""
+
+    def progress(self, version: Version) -> str | None:
+        """What is being done for a version just now, in words; none if nothing is."""

@@ -40,6 +40,7 @@ from serving.launchers.base import (
     Replica,
     StartRefusedError,
     memory_verdict,
+    model_options,
 )
 from serving.launchers.engine import Engine
 from serving.launchers.environments import environment_of
@@ -329,12 +330,10 @@ def _folder_of(container: Any) -> Path | None:
 
 
 def _command(version: Version, features: tuple[str, ...], listen: str) -> list[str]:
-    command = [
-        "--artefact", f"/artefact/{version.artefact.name}", "--framework", version.framework,
+    return [
+        "--artefact", f"/artefact/{version.artefact.name}", *model_options(version),
         "--features", json.dumps(features), "--listen", listen, "--linger", str(LINGER),
     ]  # fmt: skip
-    entry = version.manifest.get("entry")
-    return command if entry is None else [*command, "--entry", entry]
 
 
 def _mount(target: str, source: Path, *, read_only: bool = True) -> Mount:

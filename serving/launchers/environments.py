@@ -87,11 +87,17 @@ def environment_of(version: Version, base: str) -> Environment:
         Image to begin with; `{python}` in it becomes the Python that the version states, as `3.12`,
         or the service's own.
     """
+    return Environment(base.replace("{python}", _python(version)), requirements_of(version))
+
+
+def requirements_of(version: Version) -> tuple[str, ...]:
+    """What a version states, or its framework's packages as the service has them; with numpy."""
     stated = version.manifest.get("requirements")
     wanted = list(stated) if stated else _own_releases(version.framework)
     if not any(_distribution(one) == NEEDED for one in wanted):
-        wanted.append(_pinned(NEEDED) or NEEDED)
-    return Environment(base.replace("{python}", _python(version)), tuple(sorted(set(wanted))))
+        # Of stated ones the resolver may choose: an old release of theirs wants an old numpy.
+        wanted.append(NEEDED if stated else _pinned(NEEDED) or NEEDED)
+    return tuple(sorted(set(wanted)))
 
 
 def _python(version: Version) -> str:

@@ -33,7 +33,9 @@ from serving.launchers.base import (
     Limits,
     Replica,
     memory_verdict,
+    model_options,
 )
+from serving.launchers.environment_store import EnvironmentStore
 from serving.records import Version
 
 LOG_LIMIT = 1024 * 1024
@@ -186,14 +188,20 @@ class LeftProcess:
 class ProcessLauncher:
     """Starts `python -m serving.replica` as a child."""
 
-    def __init__(self, folder: Path, *, niceness: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, niceness: int = 0, environments: EnvironmentStore | None = None
+    ) -> None:
         """Make a launcher.
 
         Parameters
         ----------
         niceness
             By how much replicas give way to this process, which has deadlines to keep: 0 to 19.
+        environments
+            Of versions that state their requirements; in the folder by default.
         """
+        self.environments = environments or EnvironmentStore(folder / "environments")
+        """Builds what versions need."""
         self._folder = folder.resolve()
         self._niceness = niceness
         self._home = self._folder / "home"
@@ -212,6 +220,7 @@ class ProcessLauncher:
         limits: Limits = UNLIMITED,
     ) -> ProcessReplica:
         """Start a replica on a socket that listens already, so that nobody waits for a file."""
+        python = await self.environments.python(version, python)
         self._prepare()
         self._started += 1
         name = "".join(c if c.isalnum() else "-" for c in version.ref)
@@ -230,6 +239,10 @@ class ProcessLauncher:
         if self._trimming is None:
             self._look_at_logs()
         return replica
+
+    def progress(self, version: Version) -> str | None:
+        """How far the build of its environment is."""
+        return self.environments.progress(version)
 
     def _spawn(
         self, command: list[str], log: Path, fd: int, limits: Limits
@@ -269,14 +282,12 @@ class ProcessLauncher:
     def _command(
         self, version: Version, python: Path | None, features: tuple[str, ...], fd: int
     ) -> list[str]:
-        command = [
+        return [
             str(python or sys.executable), "-m", "serving.replica",
-            "--artefact", str(version.artefact.resolve()), "--framework", version.framework,
+            "--artefact", str(version.artefact.resolve()), *model_options(version),
             "--features", json.dumps(features), "--socket-fd", str(fd),
             "--parent", str(os.getpid()),
         ]  # fmt: skip
-        entry = version.manifest.get("entry")
-        return command if entry is None else [*command, "--entry", entry]
 
     def _prepare(self) -> None:
         """Lay out the folder that replicas start in: the replica's package, nothing else of ours.
@@ -298,7 +309,11 @@ class ProcessLauncher:
             name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)
         }
         threads = str(math.ceil(limits.cpu)) if limits.cpu is not None else "1"
-        own = {OWNER: str(self._folder), LIFE: self._life, "PYTHONUNBUFFERED": "1"}
+        own = {
+            OWNER: str(self._folder), LIFE: self._life,
+            # An artefact's folder stays as it was registered.
+            "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
+        }  # fmt: skip
         return {**kept, **dict.fromkeys(THREADS, threads), **own}
 
     async def find(self) -> list[Replica]:

@@ -23,8 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from serving.replica.frameworks import Answers, Block, Model, load
+from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block, Model, load
 from serving.replica.fronts import Fronts
+from serving.replica.inspection import (
+    DamagedArtefactError,
+    ForeignArtefactError,
+    expect,
+    mismatch,
+)
 from serving.replica.probe import place as place_of
 from serving.replica.protocol import Encoding, Frame, Kind, ProtocolError, receive, send
 
@@ -42,9 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _die_with(options.parent)
     listener = _listener(options)
     try:
-        model = load(
-            options.framework, options.artefact, options.entry, tuple(json.loads(options.features))
-        )
+        model = _load(options)
+    except (ArtefactError, DamagedArtefactError, ForeignArtefactError) as error:
+        # The sentence is all that there is to say; where in our code it was found is not.
+        print(error, file=sys.stderr)
+        return 1
     except BaseException:
         # The front shows the end of this text as the replica's last words.
         traceback.print_exc()
@@ -73,12 +81,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--framework", required=True)
     parser.add_argument("--entry", help="module:callable, or a file inside the artefact's folder")
     parser.add_argument("--features", default="[]", help="names of the features as a JSON array")
+    parser.add_argument("--classes", help="classes in the order of the scores as a JSON array")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--listen", help="path of a Unix socket or tcp://HOST:PORT to listen on")
     place.add_argument("--socket-fd", type=int, help="a listening socket that was handed down")
     parser.add_argument("--parent", type=int, default=0, help="process to die with")
     parser.add_argument("--linger", type=float, help="end after so many seconds without a front")
     return parser.parse_args(arguments)
+
+
+def _load(options: argparse.Namespace) -> Model:
+    """Look at the artefact, then load it: what does not fit is said before any of it runs."""
+    described = expect(options.artefact, options.framework)
+    if described is not None and (reason := mismatch(described.made_with)) is not None:
+        raise ArtefactError(reason)
+    classes = None if options.classes is None else tuple(json.loads(options.classes))
+    features = tuple(json.loads(options.features))
+    return load(options.framework, Artefact(options.artefact, options.entry, features, classes))
 
 
 def _die_with(parent: int) -> None:
@@ -106,9 +125,18 @@ def _hello(model: Model) -> Frame:
         "classes": model.classes,
         "features": model.features,
         "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in model.libraries},
+        "libraries": {
+            name: release for name in model.libraries if (release := _release(name)) is not None
+        },
     }
     return Frame(Kind.HELLO, json.dumps(facts, default=_plain).encode())
+
+
+def _release(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _answer(model: Model, frame: Frame) -> Frame:

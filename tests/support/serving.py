@@ -34,6 +34,8 @@ class ServingProcess:
 
     def __init__(self, database: str, folder: Path, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        """Of everything that it keeps."""
         self._log = folder / "serving.log"
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,6 +1,7 @@
 """How artefacts of each framework are loaded and asked; one file each."""
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +12,36 @@ import numpy.typing as npt
 Block = npt.NDArray[np.float64]
 """Rows by features; null as NaN."""
 
+MODULES = {
+    "sklearn": "sklearn",
+    "python": "python_callable",
+    "tensorflow": "tensorflow",
+    "spark": "spark",
+    "pytorch": "pytorch",
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "onnx": "onnx",
+    "mlflow": "mlflow",
+    "river": "river",
+}
+"""Module of this package that loads artefacts of a framework."""
+
 
 class ArtefactError(Exception):
     """The artefact is not what its framework needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """What is to be loaded."""
+
+    path: Path
+    entry: str | None = None
+    """The manifest's entry."""
+    features: tuple[str, ...] = ()
+    """Names of the features in a row's order."""
+    classes: tuple[Any, ...] | None = None
+    """The manifest's classes in the order of the scores, for models that know no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +64,29 @@ class Model(Protocol):
     wants_values: bool
     """Whether `predict` takes lists of plain values, as mixed rows are, rather than a block."""
     libraries: tuple[str, ...]
-    """Distributions whose versions matter to the artefact."""
+    """Distributions whose releases matter to the artefact; those not installed are passed over."""
 
     def predict(self, rows: Block | Sequence[Any]) -> Answers:
         """Answer a batch."""
 
 
-Load = Callable[[Path, str | None, tuple[str, ...]], Model]
-"""From the artefact's path, the manifest's entry and the names of the features."""
-
-
-def load(framework: str, artefact: Path, entry: str | None, features: tuple[str, ...]) -> Model:
+def load(framework: str, artefact: Artefact) -> Model:
     """Load an artefact.
 
     Raises
     ------
     ArtefactError
-        If the framework is unknown or the artefact does not fit it.
+        If the framework is unknown, its package is missing, or the artefact does not fit it.
     """
+    if framework not in MODULES:
+        raise ArtefactError(f"expected framework {', '.join(MODULES)}, got {framework!r}")
     # Imported only here: an environment holds the packages of its own framework alone.
-    if framework == "sklearn":
-        from serving.replica.frameworks.sklearn import load as load_sklearn
-
-        return load_sklearn(artefact, entry, features)
-    if framework == "python":
-        from serving.replica.frameworks.python_callable import load as load_callable
-
-        return load_callable(artefact, entry, features)
-    raise ArtefactError(f"expected framework sklearn or python, got {framework!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{MODULES[framework]}")
+        model: Model = module.load(artefact)
+    except ModuleNotFoundError as error:
+        raise ArtefactError(
+            f"the artefact needs the package {error.name}, which is not in this environment: state "
+            "it in the requirements of the version"
+        ) from error
+    return model

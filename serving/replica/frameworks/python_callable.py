@@ -1,8 +1,13 @@
-"""Any Python callable, named as `module:callable` in a file or a folder."""
+"""Any Python callable: `module:callable` in a file, a folder or an installed package, or a pickle.
+
+A pickle is best made by cloudpickle, which takes functions and classes along that no module here
+has. Python's byte code differs between minor releases: state the one that made it.
+"""
 
 import importlib
 import importlib.util
 import inspect
+import pickle
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.replica.frameworks import Answers, ArtefactError, Block
+from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block
+
+PICKLE = b"\x80"
+"""First byte of a pickle of protocol 2 or later; no source begins with it."""
 
 
 class CallableModel:
@@ -21,15 +29,15 @@ class CallableModel:
     feature is no number, as a list of dictionaries of named features.
     """
 
-    libraries: tuple[str, ...] = ("numpy",)
+    libraries: tuple[str, ...] = ("numpy", "cloudpickle")
 
-    def __init__(self, function: Callable[[Any], Any], features: tuple[str, ...]) -> None:
+    def __init__(self, function: Callable[[Any], Any], artefact: Artefact) -> None:
         self._function = function
-        self._names = features
+        self._names = artefact.features
         self.classes: list[Any] | None = None
         self.features: int | None = getattr(function, "features", None)
         self.wants_values = getattr(function, "rows", "block") == "dicts"
-        if self.wants_values and not features:
+        if self.wants_values and not artefact.features:
             raise ArtefactError("the callable takes dictionaries, but no features were named")
 
     def predict(self, rows: Block | Sequence[Any]) -> Answers:
@@ -46,21 +54,43 @@ class CallableModel:
         return Answers(outputs, scores)
 
 
-def load(artefact: Path, entry: str | None, features: tuple[str, ...]) -> CallableModel:
-    """Import the entry; a class is called once without arguments and its instance answers."""
+def load(artefact: Artefact) -> CallableModel:
+    """Import the entry, or unpickle; a class is called once and its instance answers."""
+    if artefact.entry is None and _is_pickle(artefact.path):
+        target = _unpickled(artefact.path)
+    else:
+        target = _imported(artefact.path, artefact.entry)
+    function = target() if inspect.isclass(target) else target
+    if not callable(function):
+        raise ArtefactError(
+            f"{artefact.entry or 'the pickle'} is no callable: {type(function).__qualname__}"
+        )
+    return CallableModel(function, artefact)
+
+
+def _is_pickle(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) == PICKLE
+
+
+def _unpickled(path: Path) -> Any:
+    # Whoever may deploy may run code: docs/security.md.
+    with path.open("rb") as file:
+        return pickle.load(file)  # noqa: S301
+
+
+def _imported(path: Path, entry: str | None) -> Any:
     module_name, _, attribute = (entry or "").partition(":")
     if not module_name or not attribute:
         raise ArtefactError(f'expected an entry "module:callable", got {entry!r}')
-    module = _import(artefact, module_name)
-    target: Any = module
+    target: Any = _import(path, module_name)
     for part in attribute.split("."):
         if not hasattr(target, part):
             raise ArtefactError(f"{module_name} has no {attribute}")
         target = getattr(target, part)
-    function = target() if inspect.isclass(target) else target
-    if not callable(function):
-        raise ArtefactError(f"{entry} is no callable: {type(function).__qualname__}")
-    return CallableModel(function, features)
+    return target
 
 
 def _import(artefact: Path, name: str) -> ModuleType:

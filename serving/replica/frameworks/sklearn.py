@@ -1,6 +1,12 @@
-"""scikit-learn estimators and pipelines, stored by joblib."""
+"""scikit-learn estimators and pipelines, stored by joblib or by skops.
+
+A joblib file is a pickle and runs what it brings. A skops file is data: a type in it that skops
+does not know to be harmless is refused by name, unless it is one of scikit-learn's, numpy's or
+scipy's own.
+"""
 
 import importlib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +14,11 @@ from typing import Any
 import joblib
 import numpy as np
 
-from serving.replica.frameworks import Answers, ArtefactError, Block
+from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block
+from serving.replica.frameworks.rows import Frames, places
+
+TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy", "builtins")
+"""Packages whose own types are loaded from a skops file."""
 
 
 class SklearnModel:
@@ -18,8 +28,9 @@ class SklearnModel:
 
     def __init__(self, estimator: Any, features: tuple[str, ...]) -> None:
         self._estimator = estimator
-        self._probabilities = hasattr(estimator, "predict_proba")
         classes = getattr(estimator, "classes_", None)
+        # Of several outputs at once there is one list of classes each.
+        self._probabilities = hasattr(estimator, "predict_proba") and not isinstance(classes, list)
         self.classes: list[Any] | None = (
             None if classes is None or not self._probabilities else np.asarray(classes).tolist()
         )
@@ -27,9 +38,8 @@ class SklearnModel:
         self.features: int | None = None if count is None else int(count)
         names = getattr(estimator, "feature_names_in_", None)
         # Fitted on a data frame, an estimator may pick columns by name and takes frames alone.
-        self._columns = None if names is None else [str(name) for name in names]
-        self._frame = None if names is None else _data_frame()
-        self._order = _order(self._columns, features)
+        columns = None if names is None else [str(name) for name in names]
+        self._frames = None if columns is None else Frames(columns, places(columns, features))
         self.wants_values = False
 
     def predict(self, rows: Block | Sequence[Any]) -> Answers:
@@ -41,45 +51,38 @@ class SklearnModel:
         return Answers(scores.argmax(axis=1), scores)
 
     def _table(self, rows: Block | Sequence[Any]) -> Any:
-        if self._columns is None or self._frame is None:
-            return rows if isinstance(rows, np.ndarray) else np.asarray(rows, dtype=object)
-        if isinstance(rows, np.ndarray):
-            ordered = rows if self._order is None else rows[:, self._order]
-            return self._frame(ordered, columns=self._columns)
-        order = range(len(self._columns)) if self._order is None else self._order
-        return self._frame([[row[i] for i in order] for row in rows], columns=self._columns)
+        if self._frames is not None:
+            return self._frames.of(rows)
+        return rows if isinstance(rows, np.ndarray) else np.asarray(rows, dtype=object)
 
 
-def _data_frame() -> Any:
-    try:
-        pandas: Any = importlib.import_module("pandas")
-    except ImportError as error:
-        raise ArtefactError(
-            "the estimator was fitted on a data frame, and pandas is not in this environment"
-        ) from error
-    return pandas.DataFrame
-
-
-def _order(columns: list[str] | None, features: tuple[str, ...]) -> list[int] | None:
-    """Place of each column that the estimator knows in the application's row."""
-    if columns is None or not features:
-        return None
-    absent = sorted(set(columns) - set(features))
-    if absent:
-        raise ArtefactError(
-            f"the estimator was fitted on columns that the input schema lacks: {', '.join(absent)}"
-        )
-    return [features.index(name) for name in columns]
-
-
-def load(artefact: Path, entry: str | None, features: tuple[str, ...]) -> SklearnModel:
-    """Load a joblib file; `entry` names a file inside a folder."""
-    path = artefact / entry if artefact.is_dir() and entry else artefact
+def load(artefact: Artefact) -> SklearnModel:
+    """Load a joblib or skops file; `entry` names a file inside a folder."""
+    path = artefact.path
+    if path.is_dir() and artefact.entry:
+        path = path / artefact.entry
     if not path.is_file():
-        raise ArtefactError(f"expected a joblib file, got {path}")
-    estimator = joblib.load(path)
+        raise ArtefactError(f"expected a joblib or skops file, got {path}")
+    estimator = _skops(path) if zipfile.is_zipfile(path) else joblib.load(path)
     if not hasattr(estimator, "predict"):
         raise ArtefactError(
             f"expected an estimator with predict, got {type(estimator).__qualname__}"
         )
-    return SklearnModel(estimator, features)
+    return SklearnModel(estimator, artefact.features)
+
+
+def _skops(path: Path) -> Any:
+    try:
+        io: Any = importlib.import_module("skops.io")
+    except ImportError as error:
+        raise ArtefactError(
+            "the artefact is a skops file, and skops is not in this environment"
+        ) from error
+    unknown = io.get_untrusted_types(file=path)
+    strange = [one for one in unknown if one.partition(".")[0] not in TRUSTED_PACKAGES]
+    if strange:
+        raise ArtefactError(
+            f"the skops file holds types that may run code: {', '.join(strange)}; deploy it as a "
+            "joblib file if you trust them"
+        )
+    return io.load(path, trusted=unknown)

@@ -1,0 +1,68 @@
+"""XGBoost's and LightGBM's own files."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from serving.replica.inspection.description import (
+    DamagedArtefactError,
+    Description,
+    schema_of,
+)
+
+_TREES_END = b"end of trees"
+TAIL = 64 * 1024
+"""Bytes at the end of a LightGBM file in which the parameters and lists of names stand."""
+
+
+def describe(artefact: Path, head: bytes) -> Description | None:
+    """Say what a booster tells of itself; none if the file is none."""
+    if head.startswith(b"tree\n") and b"\nversion=v" in head[:64]:
+        return _lightgbm(artefact)
+    if head.lstrip().startswith(b"{") and b'"learner"' in head[:64]:
+        return _xgboost_json(artefact)
+    if head.startswith(b"{L") and b"learner" in head[:64]:
+        return _xgboost_binary(artefact)
+    return None
+
+
+def _lightgbm(artefact: Path) -> Description:
+    data = artefact.read_bytes()
+    if _TREES_END not in data:
+        raise DamagedArtefactError("the LightGBM file is not whole: its trees have no end")
+    if b"\nparameters:" in data and b"end of parameters" not in data:
+        raise DamagedArtefactError("the LightGBM file is not whole: its parameters have no end")
+    header = data[: data.index(b"\nTree=")] if b"\nTree=" in data else data[:TAIL]
+    lines = header.decode(errors="replace").splitlines()
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    names = fields.get("feature_names", "").split()
+    # Without names LightGBM makes up Column_0, Column_1, …, which say nothing of the inputs.
+    named = names and not all(re.fullmatch(r"Column_\d+", name) for name in names)
+    schema = schema_of([(name, "number") for name in names]) if named else None
+    if schema is not None and b"\npandas_categorical:[[" in data[-TAIL:]:
+        schema = None
+    return Description("lightgbm", "a LightGBM file", runs_code=False, input_schema=schema)
+
+
+def _xgboost_json(artefact: Path) -> Description:
+    try:
+        model: dict[str, Any] = json.loads(artefact.read_bytes())
+    except ValueError as error:
+        raise DamagedArtefactError(f"the XGBoost file is not whole JSON: {error}") from error
+    release = ".".join(map(str, model.get("version", ())))
+    learner = model["learner"]
+    names, types = learner.get("feature_names") or [], learner.get("feature_types") or []
+    numeric = all(one in ("float", "int", "i", "q") for one in types)
+    schema = schema_of([(name, "number") for name in names]) if names and numeric else None
+    return Description(
+        "xgboost", "an XGBoost file", runs_code=False,
+        made_with={"xgboost": release} if release else {}, input_schema=schema,
+    )  # fmt: skip
+
+
+def _xgboost_binary(artefact: Path) -> Description:
+    data = artefact.read_bytes()
+    if not data.endswith(b"}"):
+        raise DamagedArtefactError("the XGBoost file (UBJSON) is not whole")
+    return Description("xgboost", "an XGBoost file", runs_code=False)

@@ -1,0 +1,44 @@
+"""Each framework whose package is small, from a model trained with it to answers over HTTP."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.frameworks.served import Example, check, deploy, raise_objective, train
+from tests.support.serving import ServingProcess
+
+EXAMPLES = [
+    Example("scikit_learn", "sklearn"),
+    Example("skops_file", "sklearn"),
+    Example("python_function", "python", scores=None),
+    Example("xgboost_model", "xgboost", frozenset({"no", "yes"}), options=("--classes", "no,yes")),
+    Example("lightgbm_model", "lightgbm", tells_inputs=True),
+    Example("onnx_model", "onnx", tells_inputs=True),
+    Example("mlflow_model", "mlflow", scores=None, tells_inputs=True),
+    Example("river_model", "river"),
+]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.script)
+def test_a_model_is_recognised_served_and_served_again_after_its_replica_was_killed(
+    example: Example,
+    serving: ServingProcess,
+    reference: Path,
+    rows: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    artefact = train(example, tmp_path)
+    deploy(serving, example, artefact, None if example.tells_inputs else reference)
+    raise_objective(serving, example)
+    kept = serving.client.get(f"/v1/models/{example.name}/versions/1").json()
+    assert kept["framework"] == example.framework
+    check(serving, example, rows)
+
+
+def test_an_input_example_of_mlflow_becomes_the_reference(serving: ServingProcess) -> None:
+    kept = serving.client.get("/v1/models/mlflow-model/versions/1/reference").json()
+    assert len(kept["rows"]) == 50
+    assert set(kept["rows"][0]) == {"amount", "age", "hour"}
+    assert set(kept["outputs"]) == {0, 1}
