@@ -25,9 +25,7 @@ def make_launcher(settings: Settings) -> Launcher:
 
         options = DockerOptions(settings.docker_base_image, settings.docker_network)
         return VerifyingLauncher(DockerLauncher(settings.replicas, options))
-    environments = EnvironmentStore(
-        settings.environments, installer=settings.environment_installer
-    )
+    environments = EnvironmentStore(settings.environments, installer=settings.environment_installer)
     return VerifyingLauncher(
         ProcessLauncher(
             settings.replicas, niceness=settings.replica_niceness, environments=environments

@@ -72,10 +72,6 @@ def deploy(
         Path | None,
         typer.Option(help="requirements.txt that its own environment is made from."),
     ] = None,
-    learn_every: Annotated[
-        float | None,
-        typer.Option(help="Seconds between two versions that feedback teaches; river.", min=1),
-    ] = None,
     place: Annotated[
         Place,
         typer.Option(
@@ -98,8 +94,7 @@ def deploy(
 ) -> None:
     """Register an artefact as a version and put it into the application's route."""
     manifest = _manifest(artefact, version, framework) | _stated(
-        entry=entry, python=python, classes=_classes(classes), requirements=_lines(requirements),
-        learn_every=learn_every,
+        entry=entry, python=python, classes=_classes(classes), requirements=_lines(requirements)
     )  # fmt: skip
     rows = read_reference(reference, label=label, output=output) if reference else None
     name = f"{model}:{version}"
