@@ -73,17 +73,15 @@ def environment(requirements: tuple[str, ...]) -> Path:
     return found
 
 
-@pytest.mark.parametrize(
-    ("example", "requirements"), EXAMPLES, ids=[one.script for one, _ in EXAMPLES]
-)
+@pytest.mark.parametrize("case", EXAMPLES, ids=lambda case: case[0].script)
 def test_a_model_in_an_environment_of_its_own_is_served_and_served_again(
-    example: Example,
-    requirements: tuple[str, ...],
+    case: tuple[Example, tuple[str, ...]],
     serving: ServingProcess,
     reference: Path,
     rows: list[dict[str, Any]],
     tmp_path: Path,
 ) -> None:
+    example, requirements = case
     artefact = train(example, tmp_path, str(environment(requirements)))
     file = tmp_path / "requirements.txt"
     file.write_text("\n".join(requirements))
