@@ -1,9 +1,11 @@
 """What goes into a batch, and what comes out of it."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Protocol
+
+import msgspec
 
 
 class Outcome(IntEnum):
@@ -22,8 +24,7 @@ class Outcome(IntEnum):
     """They agreed less than the policy asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What became of one row."""
 
     outcome: Outcome
@@ -35,6 +36,19 @@ class Answer:
     """Why there is no output."""
     cached: bool = False
     """Whether it was kept from an equal row, or made for one that was asked at the same time."""
+
+
+class Waiter(Protocol):
+    """Who waits for an answer: a future, or whatever goes on from there at once.
+
+    What `set_result` does happens in the middle of the queue's work: it must not raise.
+    """
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Answer, /) -> None:
+        """Take the answer; called once at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class Entry:
     """One row on its way."""
 
     __slots__ = (
-        "arrived", "background", "block", "deadline", "deaths", "followers", "future", "waiting",
+        "arrived", "background", "block", "deadline", "deaths", "followers", "waiter", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -86,13 +100,13 @@ class Entry:
         block: bytes,
         arrived: float,
         deadline: float,
-        future: asyncio.Future[Answer],
+        waiter: Waiter,
         background: bool,
     ) -> None:
         self.block = block
         self.arrived = arrived
         self.deadline = deadline
-        self.future = future
+        self.waiter = waiter
         self.background = background
         self.deaths = 0
         """Replicas that ended with this row in their batch."""
@@ -104,22 +118,22 @@ class Entry:
     @property
     def is_wanted(self) -> bool:
         """Whether anybody still waits for the answer."""
-        if not self.future.done():
+        if not self.waiter.done():
             return True
         followers = self.followers
-        return followers is not None and any(not one.future.done() for one in followers)
+        return followers is not None and any(not one.waiter.done() for one in followers)
 
     def resolve(self, answer: Answer) -> None:
         """Give the answer to everybody who waits for it."""
-        if not self.future.done():
-            self.future.set_result(answer)
+        if not self.waiter.done():
+            self.waiter.set_result(answer)
         if self.followers:
             same = answer
             if answer.outcome is Outcome.ANSWERED:
                 same = Answer(answer.outcome, answer.output, answer.scores, cached=True)
             for one in self.followers:
-                if not one.future.done():
-                    one.future.set_result(same)
+                if not one.waiter.done():
+                    one.waiter.set_result(same)
             self.followers = None
 
     def everybody(self) -> "Iterator[Entry]":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from serving.batch import Answer, Batch, BatchLimits, Entry, Outcome, State
+from serving.batch import Answer, Batch, BatchLimits, Entry, Outcome, State, Waiter
 from serving.batch_cost import BatchCost
 from serving.batch_plan import BatchPlan
 from serving.batch_replica import BatchReplica
@@ -92,6 +92,7 @@ class BatchQueue:
         self._number = 0
         self._suspects = Suspects()
         self._last_rows = 1
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._forming: asyncio.Handle | None = None
         self._lingering = False
         self._expiring: dict[int, Batch] = {}
@@ -209,7 +210,15 @@ class BatchQueue:
     def submit(
         self, block: bytes, deadline: float, *, background: bool = False
     ) -> "asyncio.Future[Answer]":
-        """Ask for one row; the future always gets an `Answer`, by the deadline.
+        """Ask for one row; the future always gets an `Answer`. As `ask`."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.ask(block, deadline, future, background=background)
+        return future
+
+    def ask(
+        self, block: bytes, deadline: float, waiter: Waiter, *, background: bool = False
+    ) -> None:
+        """Ask for one row; the waiter always gets an `Answer` by the deadline, perhaps at once.
 
         Parameters
         ----------
@@ -220,22 +229,21 @@ class BatchQueue:
         background
             Nobody waits for it: it goes when no other row does.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop or self._find_loop()
         now = loop.time()
-        future: asyncio.Future[Answer] = loop.create_future()
-        entry = Entry(block, now, deadline, future, background)
+        entry = Entry(block, now, deadline, waiter, background)
         if self._shared is not None and self._is_known(self._shared, entry, now):
-            if not future.done():
+            if not waiter.done():
                 self._expire_at(loop, entry)
-            return future
+            return
         answer = self._refuse(now, deadline)
         suspected = False
         if answer is None and self._suspects.knows_any:
             answer = self._suspects.verdict(block, now)
             suspected = answer is None and self._suspects.is_suspected(block, now)
         if answer is not None:
-            future.set_result(answer)
-            return future
+            waiter.set_result(answer)
+            return
         self._expire_at(loop, entry)
         if suspected:
             self._suspects.add(entry)
@@ -244,7 +252,11 @@ class BatchQueue:
         if self._shared is not None:
             self._shared.asked(entry)
         self._wake(loop)
-        return future
+
+    def _find_loop(self) -> asyncio.AbstractEventLoop:
+        # Asked for once: each look at the running loop is a system call before Python 3.12.
+        self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def _is_known(self, shared: SharedAnswers, entry: Entry, now: float) -> bool:
         """Answer a row from the cache, or let it follow an equal one that is on its way."""
@@ -313,8 +325,8 @@ class BatchQueue:
     def _expire(self, tick: int) -> None:
         late = self._late()
         for entry in self._expiring.pop(tick):
-            if not entry.future.done():
-                entry.future.set_result(_REPLACED if entry.deaths else late)
+            if not entry.waiter.done():
+                entry.waiter.set_result(_REPLACED if entry.deaths else late)
             # A row whose followers have more time stays in the queue for them.
             if entry.is_wanted:
                 continue
@@ -351,7 +363,8 @@ class BatchQueue:
             return
         if len(free) > 1:
             free.sort(key=lambda one: one.idle_since)
-        now = asyncio.get_running_loop().time()
+        loop = self._loop or self._find_loop()
+        now = loop.time()
         if self._suspects and self._may_try_suspects():
             batch = self._suspects.take()
             if batch:
@@ -360,7 +373,7 @@ class BatchQueue:
                 replica.tries_suspects = True
         if free and not lingered and (pause := self._linger(now)):
             self._lingering = True
-            self._forming = asyncio.get_running_loop().call_later(pause, self._form, True)
+            self._forming = loop.call_later(pause, self._form, True)
             return
         while free and self._live:
             batch = self._take(now, self._plan.share(len(free), self._live))
@@ -429,11 +442,11 @@ class BatchQueue:
         if self._suspects.knows_any:
             self._suspects.clear(batch)
         if self._shared is not None:
-            self._shared.keep(batch, answers, asyncio.get_running_loop().time())
+            self._shared.keep(batch, answers, (self._loop or self._find_loop()).time())
         for entry, answer in zip(batch, answers, strict=True):
             if entry.followers is None:
-                if not entry.future.done():
-                    entry.future.set_result(answer)
+                if not entry.waiter.done():
+                    entry.waiter.set_result(answer)
             else:
                 entry.resolve(answer)
         self._form()
@@ -447,7 +460,7 @@ class BatchQueue:
         now = asyncio.get_running_loop().time()
         self._suspects.blame(batch, reason, now)
         for entry in batch:
-            if entry.future.done() and not entry.is_wanted:
+            if entry.waiter.done() and not entry.is_wanted:
                 self._forget(entry)
         if self.ready:
             self._form()

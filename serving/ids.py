@@ -12,6 +12,27 @@ _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
 _RANDOM = ((1 << 12) - 1) << 64 | (1 << 62) - 1
 """The bits that are neither time nor version nor variant."""
+_DRAWN = 4096
+"""Bytes that are asked of the system's generator at once: each call is a system call."""
+
+
+class _Randomness:
+    """Bytes of the system's generator, each used once."""
+
+    drawn = b""
+    used = _DRAWN
+
+    @classmethod
+    def take(cls, size: int) -> bytes:
+        used = cls.used
+        if used + size > len(cls.drawn):
+            cls.drawn, used = os.urandom(_DRAWN), 0
+        cls.used = used + size
+        return cls.drawn[used : used + size]
+
+
+# A child that is forked off would otherwise draw the same bytes as its parent.
+os.register_at_fork(after_in_child=lambda: setattr(_Randomness, "drawn", b""))
 
 
 def new_prediction_id(now_us: int) -> bytes:
@@ -22,7 +43,7 @@ def new_prediction_id(now_us: int) -> bytes:
     now_us
         Microseconds since 1970, UTC; the id keeps the whole milliseconds.
     """
-    random = int.from_bytes(os.urandom(10), "big")
+    random = int.from_bytes(_Randomness.take(10), "big")
     # Ten random bytes are 80 bits; the mask keeps the 74 that the form leaves free.
     value = (now_us // 1000) << 80 | (random & _RANDOM) | _VERSION | _VARIANT
     return value.to_bytes(16, "big")

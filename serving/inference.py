@@ -1,47 +1,47 @@
 """One prediction: route, batch, answer or default by the deadline, journal."""
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import Any
 
-import msgspec
-
-from serving.batching import Answer, BatchQueue, Outcome
+from serving.active_route import (
+    FLAG_CACHED,
+    FLAG_COMBINED,
+    FLAG_DEFAULT,
+    FLAG_PINNED,
+    FLAG_SHADOW,
+    ActiveRoute,
+)
+from serving.batch import Answer, Outcome
 from serving.copy_format import encode_prediction
 from serving.counters import AnswerCounts
 from serving.errors import (
     ApplicationNotFoundError,
     DatabaseUnavailableError,
+    InternalError,
     JournalFullError,
     OverloadedError,
     RouteNotFoundError,
+    ServingError,
     StartingError,
     UnavailableError,
 )
-from serving.ids import new_prediction_id, text_of
-from serving.inputs import InputCodec
+from serving.ids import new_prediction_id
 from serving.journal import Journal, Ticket
 from serving.learned import Learned
-from serving.members import COMBINE_SHARE, Gathering, Members, Told, Voice
-from serving.policies import Choice, Policy
-from serving.policies.base import context_keys
-from serving.policies.single import Single
-from serving.records import Application
+from serving.members import COMBINE_SHARE, Told, Voice
+from serving.prediction import Prediction
+from serving.request import Request, Tell
 
-FLAG_DEFAULT = 1
-FLAG_CACHED = 2
-FLAG_SHADOW = 4
-FLAG_PINNED = 8
-"""The client named the version: nothing was chosen, so no test of a random split may count it."""
-FLAG_COMBINED = 16
-"""The output was made of several versions' answers; the row names the first of them."""
+__all__ = [
+    "FLAG_CACHED", "FLAG_COMBINED", "FLAG_DEFAULT", "FLAG_PINNED", "FLAG_SHADOW", "ActiveRoute",
+    "Inference", "Prediction",
+]  # fmt: skip
 
 SHADOW_DEADLINE = 30.0
 """Seconds in which a shadow may answer: it has no caller, and a pair is worth the wait."""
@@ -49,167 +49,6 @@ DURABLE_WITHIN = 10.0
 """Longest wait in seconds for Postgres under durability `before`; then the client gets 503."""
 
 log = logging.getLogger("serving.inference")
-
-
-class ActiveRoute:
-    """A route in force, with all that a request needs; never changed, only replaced."""
-
-    def __init__(
-        self,
-        *,
-        application: Application,
-        revision: int,
-        codec: InputCodec,
-        policy: Policy,
-        queues: Mapping[str, BatchQueue],
-        flags: int = 0,
-    ) -> None:
-        """Put a route together.
-
-        Parameters
-        ----------
-        queues
-            By version reference: one for each of the policy's versions.
-        flags
-            Of every prediction's record.
-        """
-        self.application = application
-        self.revision = revision
-        self.codec = codec
-        self.policy = policy
-        self.queues = dict(queues)
-        self.flags = flags
-        self.objective = application.latency_objective.total_seconds()
-        """Seconds from arrival to the deadline."""
-        self.default = json.dumps(application.default_output).encode()
-        """JSON text of the default output."""
-        self.replaced = False
-        """Whether another revision has taken its place; what was asked before is still answered."""
-        self.last_answer = 0.0
-        """When it last answered after that, in seconds since 1970."""
-        kept = frozenset(application.context_keys)
-        # What the policy goes by is kept in any case: feedback must find its way back to it.
-        self._kept = kept | context_keys(policy) if kept else kept
-        self.members = Members(self.queues, numeric=application.task == "regression")
-        """Asks where the policy wants several answers for one request."""
-        # What stays the same in every answer of one version, written once.
-        self.heads = {ref: _head(application.name, revision, queue) for ref, queue in
-                      self.queues.items()}  # fmt: skip
-
-    def pinned(self, ref: str) -> "ActiveRoute":
-        """This route with one of its versions alone, for a client that names it."""
-        return ActiveRoute(
-            application=self.application, revision=self.revision, codec=self.codec,
-            policy=Single(ref), queues={ref: self.queues[ref]}, flags=self.flags | FLAG_PINNED,
-        )  # fmt: skip
-
-    def kept_context(self, context: Mapping[str, Any] | None) -> bytes | None:
-        """JSON text of the part of a context that the application keeps."""
-        if not context:
-            return None
-        if self._kept:
-            context = {name: value for name, value in context.items() if name in self._kept}
-        return msgspec.json.encode(context) if context else None
-
-
-def _head(application: str, revision: int, queue: BatchQueue) -> bytes:
-    version = queue.version
-    return (
-        f'","application":{json.dumps(application)},"revision":{revision},'
-        f'"model":{json.dumps(version.model)},"version":{json.dumps(version.version)},"output":'
-    ).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One answered request."""
-
-    id: bytes
-    route: ActiveRoute
-    version: str
-    """The version that was chosen, as `model:version`."""
-    output: bytes
-    """JSON text."""
-    scores: bytes | None
-    """Little-endian float64."""
-    reason: Outcome
-    """Why the output is the default; `ANSWERED` where it is not."""
-    latency_us: int
-    predicted_at_us: int
-    cached: bool = False
-    """Whether the output was kept from an equal input."""
-    told: Told | None = None
-    """What several versions said, where several were asked for this answer."""
-
-    def to_json(self) -> bytes:
-        """The body of the answer."""
-        seconds, micros = divmod(self.predicted_at_us, 1_000_000)
-        parts = [
-            b'{"id":"', text_of(self.id).encode(), self.route.heads[self.version], self.output,
-        ]  # fmt: skip
-        if self.scores is not None:
-            numbers = memoryview(self.scores).cast("d").tolist()
-            parts += (b',"scores":', msgspec.json.encode(numbers))
-        if self.reason is Outcome.ANSWERED:
-            parts.append(b',"default":false')
-        else:
-            name = self.reason.name.lower()
-            parts.append(b',"default":true,"default_reason":"%s"' % name.encode())
-        if self.told is not None:
-            parts.append(_of_members(self.told))
-        parts.append(
-            b',"cached":%s,"latency_ms":%.3f,"predicted_at":"%s.%06dZ"}'
-            % (
-                b"true" if self.cached else b"false",
-                self.latency_us / 1000, _moment(seconds), micros,
-            )
-        )  # fmt: skip
-        return b"".join(parts)
-
-
-def _of_members(told: Told) -> bytes:
-    """How many answered together, and how far they agreed."""
-    counts = b',"members":{"asked":%d,"answered":%d}' % (len(told.voices), told.took_part)
-    if told.agreement is None:
-        return counts
-    return b'%s,"agreement":%.6g' % (counts, told.agreement)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One row that a version has been asked."""
-
-    route: ActiveRoute
-    choice: Choice
-    block: bytes
-    context: bytes | None
-    """JSON text of what is kept of it."""
-    id: bytes
-    at_us: int
-    """Arrival, microseconds since 1970."""
-    started: float
-    """Arrival by the clock that measures latency."""
-    answer: "asyncio.Future[Answer] | Gathering"
-
-    async def told(self) -> Told:
-        """What it comes to."""
-        if isinstance(self.answer, Gathering):
-            return await self.answer.told()
-        return Told(self.choice.primary, await self.answer)
-
-
-class _Clock:
-    """The text of the second that most answers of a moment share."""
-
-    second = -1
-    text = b""
-
-
-def _moment(second: int) -> bytes:
-    if _Clock.second != second:
-        _Clock.text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        _Clock.second = second
-    return _Clock.text
 
 
 class Inference:
@@ -235,6 +74,7 @@ class Inference:
         """What feedback taught; policies in force look here."""
         self._journal = journal
         self._uniform = (random or Random()).random
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._shadows = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -282,13 +122,22 @@ class Inference:
         OverloadedError
             If it would have come too late; there is no record of it.
         """
-        asked = self._ask(route, block, context)
-        told = await asked.told()
-        if told.answer.outcome is Outcome.OVERLOADED:
-            raise self._refused(route, told)
-        prediction, ticket = self._record(asked, told)
-        await self._wait_for(ticket, route)
-        return prediction
+        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        self.ask(route, block, context, partial(_settle, future))
+        return await future
+
+    def ask(
+        self, route: ActiveRoute, block: bytes, context: Mapping[str, Any] | None, tell: Tell
+    ) -> None:
+        """Answer one row as `predict` does, without a task that waits.
+
+        Parameters
+        ----------
+        tell
+            Called once with the prediction or the `ServingError`, perhaps before this returns;
+            must not raise.
+        """
+        self._ask(route, block, context, partial(self._answer, tell))
 
     async def predict_all(
         self, route: ActiveRoute, blocks: Sequence[bytes], context: Mapping[str, Any] | None = None
@@ -314,18 +163,29 @@ class Inference:
         """
         # All are handed over before anything is awaited: a route that is switched meanwhile
         # drains a queue which has them.
-        asked = [self._ask(route, block, context) for block in blocks]
-        told = await asyncio.gather(*(one.told() for one in asked))
+        everybody = asyncio.get_running_loop().create_future()
+        missing = len(blocks)
+
+        def one_told(_: Request) -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing and not everybody.done():
+                everybody.set_result(None)
+
+        asked = [self._ask(route, block, context, one_told) for block in blocks]
+        if asked:
+            await everybody
+        told = [_told(request) for request in asked]
         results: list[Prediction | OverloadedError] = []
         tickets = []
         refused = [one.answer.outcome is Outcome.OVERLOADED for one in told]
         if together and any(refused):
             raise self._refused(route, told[refused.index(True)])
-        for row, said, is_refused in zip(asked, told, refused, strict=True):
+        for request, said, is_refused in zip(asked, told, refused, strict=True):
             if is_refused:
                 results.append(self._refused(route, said))
                 continue
-            prediction, ticket = self._record(row, said)
+            prediction, ticket = self._record(request, said)
             results.append(prediction)
             tickets.append(ticket)
         for ticket in tickets:
@@ -338,30 +198,79 @@ class Inference:
         refused[told.version] = refused.get(told.version, 0) + 1
         return OverloadedError(told.answer.error)
 
-    def _ask(self, route: ActiveRoute, block: bytes, context: Mapping[str, Any] | None) -> "_Asked":
+    def _ask(
+        self,
+        route: ActiveRoute,
+        block: bytes,
+        context: Mapping[str, Any] | None,
+        on_told: Callable[[Request], None],
+    ) -> Request:
         """Hand a row to the versions that the policy chooses."""
         if self._journal.is_full:
             raise JournalFullError(self._journal.backlog.size, self._journal.limit_bytes)
         at_us = time.time_ns() // 1000
         started = time.perf_counter()
         choice = route.policy.choose(context, self._uniform())
-        deadline = asyncio.get_running_loop().time() + route.objective
-        answer: asyncio.Future[Answer] | Gathering
+        deadline = (self._loop or self._find_loop()).time() + route.objective
+        request = Request(
+            route, choice, block, route.kept_context(context) if context else None,
+            new_prediction_id(at_us), at_us, started, on_told,
+        )  # fmt: skip
         if choice.members or choice.stages:
             deadline -= COMBINE_SHARE * route.objective
-            answer = route.members.ask(choice, block, deadline, started)
+            route.members.ask(choice, block, deadline, started, request.take)
         else:
-            answer = route.queues[choice.primary].submit(block, deadline)
-        asked = _Asked(
-            route, choice, block, route.kept_context(context), new_prediction_id(at_us), at_us,
-            started, answer,
-        )  # fmt: skip
-        if choice.shadows and not _is_refused(answer):
+            route.queues[choice.primary].ask(block, deadline, request)
+        # One that was turned away at the door leaves a shadow nothing to compare with.
+        if choice.shadows and not _is_refused(request):
             for shadow in choice.shadows:
-                self._ask_shadow(asked, shadow)
-        return asked
+                self._ask_shadow(request, shadow)
+        return request
 
-    def _record(self, asked: "_Asked", told: Told) -> tuple[Prediction, Ticket]:
+    def _find_loop(self) -> asyncio.AbstractEventLoop:
+        # Asked for once: each look at the running loop is a system call before Python 3.12.
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _answer(self, tell: Tell, request: Request) -> None:
+        """Record what a request came to, and tell of it when its record is safe enough."""
+        try:
+            told = _told(request)
+            if told.answer.outcome is Outcome.OVERLOADED:
+                raise self._refused(request.route, told)
+            prediction, ticket = self._record(request, told)
+        except ServingError as error:
+            tell(error)
+            return
+        except Exception:
+            # This may be the middle of a batch, whose other rows get their answers.
+            log.exception("answer_failed application=%s", request.route.application.name)
+            tell(InternalError())
+            return
+        durability = request.route.application.durability
+        if durability == "journal":
+            ticket.on_kept(partial(_leave, tell, prediction))
+        elif durability == "before":
+            ticket.on_kept(partial(self._leave_once_shipped, tell, prediction, ticket))
+        else:
+            tell(prediction)
+
+    def _leave_once_shipped(
+        self, tell: Tell, prediction: Prediction, ticket: Ticket, error: Exception | None
+    ) -> None:
+        if error is not None or ticket.is_shipped:
+            _leave(tell, prediction, error)
+            return
+        shipment = ticket.shipment()
+        timer = (self._loop or self._find_loop()).call_later(DURABLE_WITHIN, shipment.cancel)
+
+        def shipped(future: "asyncio.Future[None]") -> None:
+            timer.cancel()
+            tell(DatabaseUnavailableError() if future.cancelled() else prediction)
+
+        shipment.add_done_callback(shipped)
+
+    def _record(self, asked: Request, told: Told) -> tuple[Prediction, Ticket]:
         """Give the record of an answer to the journal."""
         seconds = time.perf_counter() - asked.started
         route, version, answer = asked.route, told.version, told.answer
@@ -395,7 +304,7 @@ class Inference:
             self._record_voices(asked, told)
         return prediction, ticket
 
-    def _record_voices(self, asked: "_Asked", told: Told) -> None:
+    def _record_voices(self, asked: Request, told: Told) -> None:
         """Record what each of several versions said by itself, as shadows are."""
         route = asked.route
         members = self.count(route.application.name).members
@@ -414,7 +323,7 @@ class Inference:
                 at_us = _beside(at_us)
             self._record_beside(asked, voice, at_us)
 
-    def _record_beside(self, asked: "_Asked", voice: Voice, at_us: int) -> None:
+    def _record_beside(self, asked: Request, voice: Voice, at_us: int) -> None:
         """Record one version's own answer beside the one that left."""
         route, answer = asked.route, voice.answer
         row = encode_prediction(
@@ -442,7 +351,7 @@ class Inference:
             except TimeoutError as error:
                 raise DatabaseUnavailableError from error
 
-    def _ask_shadow(self, asked: "_Asked", shadow: str) -> None:
+    def _ask_shadow(self, asked: Request, shadow: str) -> None:
         """Ask a shadow; its answer is recorded when it comes, and delays nobody."""
         objective = asked.route.objective
         deadline = asyncio.get_running_loop().time() + max(SHADOW_DEADLINE, objective)
@@ -452,7 +361,7 @@ class Inference:
         future.add_done_callback(partial(self._record_shadow, asked, shadow))
 
     def _record_shadow(
-        self, asked: "_Asked", shadow: str, future: "asyncio.Future[Answer]"
+        self, asked: Request, shadow: str, future: "asyncio.Future[Answer]"
     ) -> None:
         self._shadows -= 1
         if not self._shadows:
@@ -486,11 +395,38 @@ class Inference:
         return True
 
 
-def _is_refused(answer: "asyncio.Future[Answer] | Gathering") -> bool:
-    """Whether a single version turned the row away at the door: a shadow has nothing to compare."""
-    if isinstance(answer, Gathering) or not answer.done():
-        return False
-    return answer.result().outcome is Outcome.OVERLOADED
+def _told(request: Request) -> Told:
+    """What a request came to; raises what went wrong."""
+    told = request.told
+    assert told is not None, "it was waited for"
+    if isinstance(told, Exception):
+        raise told
+    return told
+
+
+def _is_refused(request: Request) -> bool:
+    """Whether it was turned away at the door already."""
+    told = request.told
+    return isinstance(told, Told) and told.answer.outcome is Outcome.OVERLOADED
+
+
+def _settle(future: "asyncio.Future[Prediction]", result: Prediction | ServingError) -> None:
+    """Give a result to somebody who may have gone."""
+    if future.done():
+        return
+    if isinstance(result, Prediction):
+        future.set_result(result)
+    else:
+        future.set_exception(result)
+
+
+def _leave(tell: Tell, prediction: Prediction, error: Exception | None) -> None:
+    """Let an answer go, unless its record was not kept."""
+    if error is None or isinstance(error, ServingError):
+        tell(error or prediction)
+    else:
+        log.error("record_failed error=%r", error)
+        tell(InternalError())
 
 
 def _beside(at_us: int) -> int:

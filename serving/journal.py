@@ -1,9 +1,11 @@
 """Holds each record, safe from a crash, until Postgres has it."""
 
 import asyncio
+import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from serving.copy_format import (
@@ -19,6 +21,11 @@ __all__ = ["Backlog", "Journal", "JournalUnusableError", "Ticket"]
 
 _FOREVER_US = 2**62
 
+Kept = Callable[[Exception | None], None]
+"""Who hears that a record is kept, or why it is not."""
+
+log = logging.getLogger("serving.journal")
+
 
 @dataclass(slots=True, eq=False)
 class _Turn:
@@ -31,7 +38,7 @@ class _Turn:
     size: int = ENTRY_OVERHEAD
     entry: int | None = None
     error: Exception | None = None
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    waiters: list[Kept] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -84,22 +91,39 @@ class Ticket:
         JournalFullError, JournalFailedError
             If the disk did not take it.
         """
-        turn = self._turn
-        if turn.entry is not None:
-            return
-        if turn.error is not None:
-            raise turn.error
         # A future for each waiter: cancelling one must not cancel the others.
-        waiter = asyncio.get_running_loop().create_future()
-        turn.waiters.append(waiter)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_kept(partial(_settle, waiter))
         await waiter
+
+    def on_kept(self, tell: Kept) -> None:
+        """Call when the journal has it or could not take it; at once if that is known."""
+        turn = self._turn
+        if turn.entry is not None or turn.error is not None:
+            tell(turn.error)
+        else:
+            turn.waiters.append(tell)
 
     async def shipped(self) -> None:
         """Wait until Postgres has committed it, for as long as that takes; raises as `kept`."""
         await self.kept()
         if not self.is_shipped:
-            assert self._turn.entry is not None
-            await self._journal.shipment_of(self._turn.entry)
+            await self.shipment()
+
+    def shipment(self) -> "asyncio.Future[None]":
+        """Give a future that ends when Postgres has committed it; for a record that is kept."""
+        assert self._turn.entry is not None, "the journal has it"
+        return self._journal.shipment_of(self._turn.entry)
+
+
+def _settle(waiter: "asyncio.Future[None]", error: Exception | None) -> None:
+    # A client that went away has cancelled its wait.
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)
 
 
 class Journal:
@@ -191,9 +215,7 @@ class Journal:
             turn.entry = self.file.add(turn.to_entry())
         except sqlite3.Error as error:
             turn.error = self._explain(error)
-            for waiter in turn.waiters:
-                if not waiter.done():
-                    waiter.set_exception(turn.error)
+            _tell(turn)
             return
         self._rows += turn.rows
         self._size += turn.size
@@ -202,10 +224,7 @@ class Journal:
         # A ticket may be held for long; the bytes are in the file.
         turn.predictions.clear()
         turn.feedback.clear()
-        for waiter in turn.waiters:
-            # A client that went away has cancelled its wait.
-            if not waiter.done():
-                waiter.set_result(None)
+        _tell(turn)
         self.written.set()
 
     def _explain(self, error: sqlite3.Error) -> Exception:
@@ -236,12 +255,12 @@ class Journal:
         if not waiting:
             self.urgent.clear()
 
-    async def shipment_of(self, entry: int) -> None:
-        """Wait until Postgres has an entry."""
-        waiter = asyncio.get_running_loop().create_future()
+    def shipment_of(self, entry: int) -> "asyncio.Future[None]":
+        """Give a future that ends when Postgres has an entry."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shipped_waiters.append((entry, waiter))
         self.urgent.set()
-        await waiter
+        return waiter
 
     def pending_feedback(self) -> Iterator[FeedbackRecord]:
         """Reports of labels that Postgres does not have yet, oldest first."""
@@ -272,3 +291,13 @@ class Journal:
             self._closed = True
             self.flush()
             self.file.close()
+
+
+def _tell(turn: _Turn) -> None:
+    """Tell everybody who waits for a turn's entry; one who fails takes nobody with it."""
+    waiters, turn.waiters = turn.waiters, []
+    for tell in waiters:
+        try:
+            tell(turn.error)
+        except Exception:
+            log.exception("waiter_failed")

@@ -1,14 +1,14 @@
 """Asks the versions that answer one request together, at once or one after the other."""
 
-import asyncio
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
 
 from serving.batching import Answer, BatchQueue, Outcome
-from serving.policies.base import Choice, Combination, MemberAnswer, Shortfall, Stage
+from serving.policies.base import Choice, Combination, MemberAnswer, Shortfall
 from serving.policies.cascade import is_sure
 
 COMBINE_SHARE = 0.05
@@ -19,21 +19,11 @@ _SHORTFALLS = {
     Shortfall.LOW_AGREEMENT: Outcome.LOW_AGREEMENT,
 }
 
-Waiting = asyncio.Future[Answer]
+_UNANSWERED = Answer(Outcome.DEADLINE)
+"""Stands for the answer that has not come yet."""
 
 
-@dataclass(slots=True)
-class _Asked:
-    """One version that was asked."""
-
-    version: str
-    future: Waiting
-    seconds: float = 0.0
-    """From the request's arrival until it answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(msgspec.Struct, frozen=True):
     """What one version said, beside the answer that left."""
 
     version: str
@@ -41,8 +31,7 @@ class Voice:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What a request came to."""
 
     version: str
@@ -75,7 +64,9 @@ class Members:
         self._numeric = numeric
         self._classes: dict[str, tuple[bytes, ...]] = {}
 
-    def ask(self, choice: Choice, block: bytes, deadline: float, started: float) -> "Gathering":
+    def ask(
+        self, choice: Choice, block: bytes, deadline: float, started: float, tell: "Tell"
+    ) -> None:
         """Hand a row to all members, or to the first stage.
 
         Parameters
@@ -84,16 +75,14 @@ class Members:
             By the event loop's clock.
         started
             Arrival, by the clock that measures latency.
+        tell
+            Called once with what it comes to, perhaps before this returns.
         """
-        first = choice.members or (choice.stages[0].version,)
-        gathering = Gathering(self, choice, block, deadline, started)
-        for version in first:
-            gathering.ask(version)
-        return gathering
+        Gathering(self, choice, block, deadline, started, tell).begin()
 
-    def submit(self, version: str, block: bytes, deadline: float) -> Waiting:
+    def submit(self, asked: "_Asked", block: bytes, deadline: float) -> None:
         """Hand a row to one version."""
-        return self._queues[version].submit(block, deadline)
+        self._queues[asked.version].ask(block, deadline, asked)
 
     def said(self, version: str, answer: Answer) -> MemberAnswer | None:
         """An answer as policies see it."""
@@ -109,9 +98,9 @@ class Members:
                 self._classes[version] = classes
         return MemberAnswer(answer.output, answer.scores, classes)
 
-    def combine(self, combination: Combination, asked: list[_Asked]) -> Told:
+    def combine(self, combination: Combination, asked: "list[_Asked]") -> Told:
         """Make one answer of those that came."""
-        answers = [one.future.result() for one in asked]
+        answers = [one.answer for one in asked]
         combined = combination.combine(
             [self.said(one.version, answer) for one, answer in zip(asked, answers, strict=True)],
             numeric=self._numeric,
@@ -129,52 +118,89 @@ class Members:
         return Told(asked[0].version, answer, _voices(asked), combined.agreement, combined=True)
 
 
+Tell = Callable[[Told | Exception], None]
+"""Who hears what a request came to, or what went wrong in finding that out; must not raise."""
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """One version that was asked, and waits for its queue's answer."""
+
+    version: str
+    gathering: "Gathering"
+    answer: Answer = _UNANSWERED
+    seconds: float = 0.0
+    """From the request's arrival until it answered."""
+
+    def done(self) -> bool:
+        """Whether it has answered."""
+        return self.answer is not _UNANSWERED
+
+    def set_result(self, answer: Answer) -> None:
+        """Take the answer."""
+        self.answer = answer
+        self.seconds = time.perf_counter() - self.gathering.started
+        self.gathering.answered(self)
+
+
+@dataclass(slots=True, eq=False)
 class Gathering:
-    """One request on its way to several versions."""
+    """One request on its way to several versions: each queue answers by the deadline."""
 
-    __slots__ = ("_asked", "_block", "_choice", "_deadline", "_members", "_started")
+    members: Members
+    choice: Choice
+    block: bytes
+    deadline: float
+    started: float
+    tell: Tell
+    asked: list[_Asked] = field(default_factory=list)
+    missing: int = 0
+    """Members that have not answered yet."""
+    standing: _Asked | None = None
+    """The last stage of a cascade that gave an answer."""
 
-    def __init__(
-        self, members: Members, choice: Choice, block: bytes, deadline: float, started: float
-    ) -> None:
-        self._members = members
-        self._choice = choice
-        self._block = block
-        self._deadline = deadline
-        self._started = started
-        self._asked: list[_Asked] = []
+    def begin(self) -> None:
+        """Ask all members, or the first stage."""
+        first = self.choice.members or (self.choice.stages[0].version,)
+        # Counted before any is asked: a queue may answer at once.
+        self.missing = len(first)
+        for version in first:
+            self._ask(version)
 
-    def ask(self, version: str) -> _Asked:
-        """Ask one version."""
-        future = self._members.submit(version, self._block, self._deadline)
-        asked = _Asked(version, future)
-        future.add_done_callback(partial(self._note_time, asked))
-        self._asked.append(asked)
-        return asked
+    def _ask(self, version: str) -> None:
+        asked = _Asked(version, self)
+        self.asked.append(asked)
+        self.members.submit(asked, self.block, self.deadline)
 
-    def _note_time(self, asked: _Asked, _: Waiting) -> None:
-        asked.seconds = time.perf_counter() - self._started
+    def answered(self, asked: _Asked) -> None:
+        """Go on with one version's answer."""
+        combination = self.choice.combination
+        try:
+            if combination is None:
+                told = self._descend(asked)
+            else:
+                self.missing -= 1
+                told = None if self.missing else self.members.combine(combination, self.asked)
+        except Exception as error:
+            # A policy of somebody's own may fail; the queue that answered must not.
+            self.tell(error)
+            return
+        if told is not None:
+            self.tell(told)
 
-    async def told(self) -> Told:
-        """Wait for the answer. Each queue answers by the deadline, so this does too."""
-        if self._choice.combination is not None:
-            await asyncio.wait([one.future for one in self._asked])
-            return self._members.combine(self._choice.combination, self._asked)
-        return await self._descend(self._choice.stages)
-
-    async def _descend(self, stages: tuple[Stage, ...]) -> Told:
-        """Go from stage to stage until one is sure; of the answers that came, the last stands."""
-        standing: _Asked | None = None
-        for place, stage in enumerate(stages):
-            asked = self._asked[place] if place < len(self._asked) else self.ask(stage.version)
-            said = self._members.said(stage.version, await asked.future)
-            if said is not None:
-                standing = asked
-                if is_sure(stage, said):
-                    break
-        chosen = standing or self._asked[0]
-        return Told(chosen.version, chosen.future.result(), _voices(self._asked))
+    def _descend(self, asked: _Asked) -> Told | None:
+        """Go to the next stage until one is sure; of the answers that came, the last stands."""
+        stages = self.choice.stages
+        place = len(self.asked) - 1
+        said = self.members.said(asked.version, asked.answer)
+        if said is not None:
+            self.standing = asked
+        if (said is None or not is_sure(stages[place], said)) and place + 1 < len(stages):
+            self._ask(stages[place + 1].version)
+            return None
+        chosen = self.standing or self.asked[0]
+        return Told(chosen.version, chosen.answer, _voices(self.asked))
 
 
 def _voices(asked: list[_Asked]) -> tuple[Voice, ...]:
-    return tuple(Voice(one.version, one.future.result(), one.seconds) for one in asked)
+    return tuple(Voice(one.version, one.answer, one.seconds) for one in asked)

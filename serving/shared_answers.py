@@ -34,7 +34,7 @@ class SharedAnswers:
         kept = cache.get(entry.block, now)
         if kept is not None:
             cache.hits += 1
-            entry.future.set_result(kept)
+            entry.waiter.set_result(kept)
             return Sharing.ANSWERED, entry
         first = self._asked.get(entry.block)
         if first is None or not first.is_wanted:

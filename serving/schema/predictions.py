@@ -34,7 +34,7 @@ class PredictionRow(ServingTable):
     application_id: Mapped[int]
     revision: Mapped[int]
     flags: Mapped[int] = mapped_column(SmallInteger)
-    """Bits: 1 default, 2 cached, 4 shadow, 8 pinned, 16 combined (`serving.inference`)."""
+    """Bits: 1 default, 2 cached, 4 shadow, 8 pinned, 16 combined (`serving.active_route`)."""
     default_reason: Mapped[int | None] = mapped_column(SmallInteger)
     latency_us: Mapped[int]
     """From arrival until the answer was ready, in microseconds."""
