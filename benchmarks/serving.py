@@ -154,7 +154,7 @@ def _wait_for_answer(name: str, port: int, running: Peer, log: Path) -> None:
 @contextmanager
 def leadsman(folder: Path, body: object) -> Iterator[Target]:
     """Run the whole service with one version of the same model."""
-    service = Service(folder / "data", None, None, {})
+    service = Service(folder / "data", *free_ports(2), {})
     service.start()
     try:
         market = load()

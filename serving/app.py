@@ -14,7 +14,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
 
 from serving import scrape
 from serving.agreement import Agreement
@@ -35,8 +34,8 @@ from serving.api import (
     replicas as replicas_api,
 )
 from serving.api.context import Replayed, Services
-from serving.api.fast_predictions import FastPredictions
 from serving.api.limits import BodyLimit
+from serving.api.prediction_protocol import PredictionProtocol
 from serving.artefacts import ArtefactStore
 from serving.collector import spare_what_stays
 from serving.exposition import Page
@@ -303,7 +302,7 @@ async def _replay(_: Request, error: Exception) -> Response:
 
 
 def create_api(settings: Settings) -> FastAPI:
-    """Make the API without the fast path in front of it."""
+    """Make the API; `PredictionProtocol` in front of it answers most predictions."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -327,11 +326,6 @@ def create_api(settings: Settings) -> FastAPI:
     return app
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """Make the ASGI application of one process."""
-    return FastPredictions(create_api(settings))
-
-
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -341,11 +335,11 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings) -> None:
     """Answer until the process is told to stop."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_api(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=PredictionProtocol,
         lifespan="on",
         access_log=False,
         # Nothing here reads a client's address, and neither header tells a client anything.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -105,10 +105,12 @@ class Inference:
             counts = self.counts[application] = AnswerCounts()
         return counts
 
-    async def predict(
+    def predict(
         self, route: ActiveRoute, block: bytes, context: Mapping[str, Any] | None = None
-    ) -> Prediction:
+    ) -> "asyncio.Future[Prediction]":
         """Answer one row; its record is where the application's durability wants it before.
+
+        The row is handed over before this returns.
 
         Parameters
         ----------
@@ -124,7 +126,7 @@ class Inference:
         """
         future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
         self.ask(route, block, context, partial(_settle, future))
-        return await future
+        return future
 
     def ask(
         self, route: ActiveRoute, block: bytes, context: Mapping[str, Any] | None, tell: Tell
@@ -146,24 +148,25 @@ class Inference:
         predictions = await self.predict_many(route, blocks, context, together=True)
         return [one for one in predictions if isinstance(one, Prediction)]
 
-    async def predict_many(
+    def predict_many(
         self,
         route: ActiveRoute,
         blocks: Sequence[bytes],
         context: Mapping[str, Any] | None = None,
         *,
         together: bool = False,
-    ) -> list[Prediction | OverloadedError]:
+    ) -> Coroutine[None, None, list[Prediction | OverloadedError]]:
         """Answer several rows, each as `predict` would, in their order.
+
+        They are handed over before this returns: a route that is switched while they are awaited
+        drains queues that have them.
 
         Parameters
         ----------
         together
             One row that is refused refuses all; else its error stands in its place.
         """
-        # All are handed over before anything is awaited: a route that is switched meanwhile
-        # drains a queue which has them.
-        everybody = asyncio.get_running_loop().create_future()
+        everybody: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         missing = len(blocks)
 
         def one_told(_: Request) -> None:
@@ -173,8 +176,19 @@ class Inference:
                 everybody.set_result(None)
 
         asked = [self._ask(route, block, context, one_told) for block in blocks]
-        if asked:
-            await everybody
+        if not asked:
+            everybody.set_result(None)
+        return self._answer_all(route, asked, everybody, together)
+
+    async def _answer_all(
+        self,
+        route: ActiveRoute,
+        asked: Sequence[Request],
+        everybody: "asyncio.Future[None]",
+        together: bool,
+    ) -> list[Prediction | OverloadedError]:
+        """Record what came of the rows once all of them are told."""
+        await everybody
         told = [_told(request) for request in asked]
         results: list[Prediction | OverloadedError] = []
         tickets = []
@@ -360,9 +374,7 @@ class Inference:
         future = asked.route.queues[shadow].submit(asked.block, deadline, background=True)
         future.add_done_callback(partial(self._record_shadow, asked, shadow))
 
-    def _record_shadow(
-        self, asked: Request, shadow: str, future: "asyncio.Future[Answer]"
-    ) -> None:
+    def _record_shadow(self, asked: Request, shadow: str, future: "asyncio.Future[Answer]") -> None:
         self._shadows -= 1
         if not self._shadows:
             self._idle.set()

@@ -63,7 +63,21 @@ class InputCodec:
         """Type of an input as an array."""
         self._order = tuple(f"f{place}" for place in range(len(self.features)))
         self._in_order = self._order == self.row_type.__struct_fields__
-        self._decoder = msgspec.json.Decoder(self.row_type | self.array_type)
+        row = self.row_type | self.array_type
+        self._decoder = msgspec.json.Decoder(row)
+        self.bodies: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            msgspec.defstruct(
+                "Body",
+                [
+                    ("input", row | msgspec.UnsetType, msgspec.UNSET),
+                    ("inputs", list[msgspec.Raw] | msgspec.UnsetType, msgspec.UNSET),
+                    ("context", dict[str, Any] | None, None),
+                ],
+                forbid_unknown_fields=True,
+                gc=False,
+            )
+        )
+        """Compiled reader of whole bodies."""
         self.kinds = tuple(feature.kind for feature in self._features)
         """Type of each feature."""
         self.optional = tuple(feature.optional for feature in self._features)

@@ -1,19 +1,15 @@
 """One row on its way, from its arrival until it is answered."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from serving.active_route import ActiveRoute
 from serving.batch import Answer
-from serving.errors import InternalError, ServingError
 from serving.members import Told
 from serving.policies import Choice
 
 Tell = Callable[[Any], None]
 """Who hears of an answer or of an error; must not raise."""
-
-log = logging.getLogger("serving.inference")
 
 
 class Request:
@@ -27,7 +23,7 @@ class Request:
         "at_us", "block", "choice", "context", "id", "on_told", "route", "started", "told",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (a call by keywords costs more than the assignments)
         self,
         route: ActiveRoute,
         choice: Choice,

@@ -5,10 +5,8 @@ says what is wrong. Both give the same `Asked` for the same bytes.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -30,8 +28,7 @@ Row = bytes | InvalidInputError
 """A block, or what is wrong with the input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What one body asks for."""
 
     rows: list[Row]
@@ -40,30 +37,10 @@ class Asked:
     context: Mapping[str, Any] | None
 
 
-_decoders: WeakKeyDictionary[InputCodec, msgspec.json.Decoder[Any]] = WeakKeyDictionary()
-
-
-def _decoder(codec: InputCodec) -> msgspec.json.Decoder[Any]:
-    """The compiled reader of whole bodies; made once for each codec."""
-    decoder = _decoders.get(codec)
-    if decoder is None:
-        body = msgspec.defstruct(
-            "Body",
-            [
-                ("input", codec.row_type | codec.array_type | msgspec.UnsetType, msgspec.UNSET),
-                ("inputs", list[msgspec.Raw] | msgspec.UnsetType, msgspec.UNSET),
-                ("context", dict[str, Any] | None, None),
-            ],
-            forbid_unknown_fields=True,
-        )
-        decoder = _decoders[codec] = msgspec.json.Decoder(body)
-    return decoder
-
-
 def read_quickly(codec: InputCodec, raw: bytes) -> Asked | None:
     """Read a body that is right; None if it needs the precise reader."""
     try:
-        body = _decoder(codec).decode(raw)
+        body = codec.bodies.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if body.inputs is msgspec.UNSET:
@@ -141,14 +118,26 @@ def _is_context(context: Any) -> bool:
     return isinstance(context, dict)
 
 
-async def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> bytes:
-    """Answer a body: the JSON text of one prediction, or of all in the order of the inputs."""
+def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> Coroutine[None, None, bytes]:
+    """Answer a body: the JSON text of one prediction, or of all in the order of the inputs.
+
+    The rows are handed over before this returns; a route that is switched from then on drains
+    queues that have them.
+    """
     blocks = [row for row in asked.rows if isinstance(row, bytes)]
     if not asked.many:
-        return (await inference.predict(route, blocks[0], asked.context)).to_json()
+        return _one(inference.predict(route, blocks[0], asked.context))
     inference.count(route.application.name).errors += len(asked.rows) - len(blocks)
-    predictions = iter(await inference.predict_many(route, blocks, asked.context))
-    texts = [_item(next(predictions) if isinstance(row, bytes) else row) for row in asked.rows]
+    return _all(inference.predict_many(route, blocks, asked.context), asked.rows)
+
+
+async def _one(prediction: Awaitable[Prediction]) -> bytes:
+    return (await prediction).to_json()
+
+
+async def _all(answers: Awaitable[Sequence[Prediction | ServingError]], rows: list[Row]) -> bytes:
+    predictions = iter(await answers)
+    texts = [_item(next(predictions) if isinstance(row, bytes) else row) for row in rows]
     return b'{"predictions":[' + b",".join(texts) + b"]}"
 
 

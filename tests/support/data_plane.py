@@ -1,5 +1,6 @@
 """The data plane of serving without a database: artefacts, a journal, an application over HTTP."""
 
+import asyncio
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +15,12 @@ import joblib
 import numpy as np
 from fastapi import FastAPI
 from sklearn.linear_model import LogisticRegression
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from serving.api import predictions, problems
 from serving.api.context import Services
-from serving.api.fast_predictions import FastPredictions
+from serving.api.prediction_protocol import PredictionProtocol
 from serving.batching import BatchLimits, BatchQueue, QueueOptions
 from serving.copy_format import PredictionRecord, decode_predictions
 from serving.inference import ActiveRoute, Inference
@@ -102,7 +105,7 @@ class Plane:
     inference: Inference
     journal: Journal
     client: httpx.AsyncClient
-    """Goes through the outer callable."""
+    """Goes through a connection, as clients do."""
     framework: httpx.AsyncClient
     """Goes straight to the web framework's route."""
 
@@ -144,16 +147,36 @@ async def plane(
     app.state.services = Services(**parts)
     headers = {"Authorization": f"Bearer {KEY}"}
     try:
-        async with (
-            _client(FastPredictions(app), headers) as client,
-            _client(app, headers) as framework,
-        ):
-            yield Plane(inference, journal, client, framework)
+        async with _listening(app) as address:
+            framework = httpx.ASGITransport(app)
+            async with (
+                httpx.AsyncClient(
+                    base_url=address, headers=headers, trust_env=False, timeout=60
+                ) as client,
+                httpx.AsyncClient(
+                    transport=framework, base_url="http://serving", headers=headers
+                ) as straight,
+            ):
+                yield Plane(inference, journal, client, straight)
     finally:
         await inference.settle(timedelta(seconds=5))
         journal.close()
 
 
-def _client(app: Any, headers: dict[str, str]) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app)
-    return httpx.AsyncClient(transport=transport, base_url="http://serving", headers=headers)
+@asynccontextmanager
+async def _listening(app: FastAPI) -> AsyncIterator[str]:
+    """The protocol of one serving process on a port of its own; gives the address."""
+    config = Config(app, log_config=None, access_log=False, lifespan="off")
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: PredictionProtocol(config, state, {}), "127.0.0.1", 0
+    )
+    try:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}"
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        while state.connections or state.tasks:  # noqa: ASYNC110  (uvicorn waits for them so)
+            await asyncio.sleep(0.01)
