@@ -24,6 +24,7 @@ import httpx
 import joblib
 import numpy as np
 import psutil
+from calling import parse, tool
 from sklearn.linear_model import LogisticRegression
 
 from leadsman.demo.service import Service
@@ -78,7 +79,7 @@ class Load:
         self._seconds = seconds
         key = service.connection.key or ""
         body = json.dumps({"input": INPUT})
-        self.tool = "wrk" if shutil.which("wrk") else "benchmarks/load.py"
+        self.tool = tool()
         if self.tool == "wrk":
             script = folder / "answers.lua"
             script.write_text(SCRIPT.format(ids=self._ids, body=body, key=key))
@@ -110,22 +111,10 @@ class Load:
             return Seen(
                 self.tool, seen["answers"], seen["per_second"], seen["p99_ms"], seen["bad"], None
             )
-        return read_wrk(said, self._ids)
-
-
-def read_wrk(said: str, ids: Path) -> Seen:
-    """Read what wrk printed."""
-    requests = re.search(r"(\d+) requests in", said)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    late = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
-    if requests is None or rate is None:
-        raise SystemExit(f"wrk printed no figures: {said}")
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-    sockets = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
-    errors = int(refused[1]) if refused else 0
-    errors += sum(map(int, sockets.groups())) if sockets else 0
-    p99 = None if late is None else float(late[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[late[2]]
-    return Seen("wrk", int(requests[1]), float(rate[1]), p99, errors, ids)
+        figures = parse(said)
+        return Seen(
+            "wrk", figures.requests, figures.per_second, figures.p99_ms, figures.errors, self._ids
+        )
 
 
 def model(inverted: bool) -> bytes:

@@ -325,7 +325,11 @@ class BatchQueue:
     def _expire(self, tick: int) -> None:
         late = self._late()
         for entry in self._expiring.pop(tick):
-            if not entry.waiter.done():
+            is_done = entry.waiter.done()
+            if is_done and not entry.waiting and not entry.deaths:
+                # Answered long ago, as nearly all are.
+                continue
+            if not is_done:
                 entry.waiter.set_result(_REPLACED if entry.deaths else late)
             # A row whose followers have more time stays in the queue for them.
             if entry.is_wanted:

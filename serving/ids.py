@@ -6,6 +6,7 @@ RFC 9562, section 5.7: 48 bits of milliseconds since 1970, version, 74 random bi
 """
 
 import os
+from collections.abc import Iterator
 from uuid import UUID
 
 _VERSION = 0x7 << 76
@@ -16,37 +17,38 @@ _DRAWN = 4096
 """Bytes that are asked of the system's generator at once: each call is a system call."""
 
 
-class _Randomness:
-    """Bytes of the system's generator, each used once."""
+def _tails() -> Iterator[int]:
+    """All of an id but its time, again and again."""
+    while True:
+        drawn = os.urandom(_DRAWN)
+        # Ten random bytes are 80 bits; the mask keeps the 74 that the form leaves free.
+        for place in range(0, _DRAWN - 9, 10):
+            random = int.from_bytes(drawn[place : place + 10], "big")
+            yield random & _RANDOM | _VERSION | _VARIANT
 
-    drawn = b""
-    used = _DRAWN
+
+class _Source:
+    """Where the next id comes from: a process that is forked off draws bytes of its own."""
+
+    tails = _tails()
 
     @classmethod
-    def take(cls, size: int) -> bytes:
-        used = cls.used
-        if used + size > len(cls.drawn):
-            cls.drawn, used = os.urandom(_DRAWN), 0
-        cls.used = used + size
-        return cls.drawn[used : used + size]
+    def renew(cls) -> None:
+        cls.tails = _tails()
 
 
-# A child that is forked off would otherwise draw the same bytes as its parent.
-os.register_at_fork(after_in_child=lambda: setattr(_Randomness, "drawn", b""))
+os.register_at_fork(after_in_child=_Source.renew)
 
 
 def new_prediction_id(now_us: int) -> bytes:
-    """Make the id of a prediction that arrived at a moment.
+    """Make the id of a prediction that arrived at a moment; from one thread at a time.
 
     Parameters
     ----------
     now_us
         Microseconds since 1970, UTC; the id keeps the whole milliseconds.
     """
-    random = int.from_bytes(_Randomness.take(10), "big")
-    # Ten random bytes are 80 bits; the mask keeps the 74 that the form leaves free.
-    value = (now_us // 1000) << 80 | (random & _RANDOM) | _VERSION | _VARIANT
-    return value.to_bytes(16, "big")
+    return ((now_us // 1000) << 80 | next(_Source.tails)).to_bytes(16, "big")
 
 
 def time_of(prediction_id: bytes) -> int:

@@ -13,6 +13,7 @@ REQUIREMENTS = {
     "mlserver": ("mlserver==1.7.1", "mlserver-sklearn==1.7.1", "uvloop==0.21.0"),
     "bentoml": ("bentoml==1.4.39", "uvloop", "httptools"),
     "litserve": ("litserve==0.2.19",),
+    "mosec": ("mosec==0.9.8",),
 }
 """What each peer needs besides the model's own scikit-learn. MLServer's workers cannot start under
 newer releases of uvloop."""

@@ -85,9 +85,18 @@ def litserve(folder: Path, model: Path, port: int, row: Sequence[float]) -> Peer
     return Peer(_start(command, folder, MODEL=str(model)), "/predict", {"row": list(row)})
 
 
+def mosec(folder: Path, model: Path, port: int, row: Sequence[float]) -> Peer:
+    """Run mosec with batching: its front is written in Rust."""
+    python = environment("mosec")
+    command = [python, HERE / "mosec_server.py", "--address", "127.0.0.1", "--port", str(port)]
+    process = _start(command, folder, MODEL=str(model), BATCH=str(BATCH))
+    return Peer(process, "/inference", {"row": list(row)})
+
+
 PEERS: dict[str, Callable[[Path, Path, int, Sequence[float]], Peer]] = {
     "mlserver": mlserver,
     "bentoml": bentoml,
     "litserve": litserve,
+    "mosec": mosec,
 }
 """By name: folder for files, model file, port, one row of features → the running server."""

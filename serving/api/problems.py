@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -259,4 +260,6 @@ def install(app: FastAPI) -> None:
         OSError,
     ):
         handle(kind, _from_any)
+    # Nobody hears the answer to a request whose client went away, and nothing failed here.
+    handle(ClientDisconnect, lambda _, __: MalformedBodyError("a whole body", "a part of one"))
     handle(Exception, _from_any)

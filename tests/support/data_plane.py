@@ -108,6 +108,8 @@ class Plane:
     """Goes through a connection, as clients do."""
     framework: httpx.AsyncClient
     """Goes straight to the web framework's route."""
+    server: ServerState
+    """Connections and tasks of the client's side."""
 
     def records(self) -> list[PredictionRecord]:
         """Every record that the journal holds, in order."""
@@ -147,7 +149,7 @@ async def plane(
     app.state.services = Services(**parts)
     headers = {"Authorization": f"Bearer {KEY}"}
     try:
-        async with _listening(app) as address:
+        async with _listening(app) as (address, server):
             framework = httpx.ASGITransport(app)
             async with (
                 httpx.AsyncClient(
@@ -157,15 +159,15 @@ async def plane(
                     transport=framework, base_url="http://serving", headers=headers
                 ) as straight,
             ):
-                yield Plane(inference, journal, client, straight)
+                yield Plane(inference, journal, client, straight, server)
     finally:
         await inference.settle(timedelta(seconds=5))
         journal.close()
 
 
 @asynccontextmanager
-async def _listening(app: FastAPI) -> AsyncIterator[str]:
-    """The protocol of one serving process on a port of its own; gives the address."""
+async def _listening(app: FastAPI) -> AsyncIterator[tuple[str, ServerState]]:
+    """The protocol of one serving process on a port of its own; gives its address."""
     config = Config(app, log_config=None, access_log=False, lifespan="off")
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
@@ -173,7 +175,7 @@ async def _listening(app: FastAPI) -> AsyncIterator[str]:
     )
     try:
         host, port = server.sockets[0].getsockname()
-        yield f"http://{host}:{port}"
+        yield f"http://{host}:{port}", state
     finally:
         server.close()
         for connection in list(state.connections):
