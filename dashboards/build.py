@@ -1,30 +1,58 @@
 """Everything that is made from code, by the name of its file under `generated/`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import yaml
 
-from dashboards import provisioning, rules
+from dashboards import (
+    application,
+    drift,
+    fleet,
+    monitor_health,
+    provisioning,
+    rules,
+    serving_health,
+)
+from dashboards.provisioning import CONSOLE, GENERATED
 
-GENERATED = Path(__file__).parent / "generated"
-"""Where the files lie in the package; a test compares them with what the code makes."""
+SCHEMA = Path(__file__).parent / "schema" / "dashboard.schema.json"
+"""Made from Grafana's own types; schema/README.md says how."""
 
 _HEAD = "# Made by `leadsman dashboards build`; change dashboards/*.py instead.\n"
 
 
-def files() -> dict[str, str]:
+def dashboards(console: str = CONSOLE) -> list[dict[str, Any]]:
+    """All dashboards as Grafana reads them.
+
+    Parameters
+    ----------
+    console
+        Address under which people reach the monitor's console.
+    """
+    every = (fleet, application, drift, monitor_health, serving_health)
+    return [one.build(console) for one in every]
+
+
+def files(console: str = CONSOLE) -> dict[str, str]:
     """The text of each file, by its path below the folder."""
+    drawn = {
+        f"grafana/dashboards/{one['uid'].removeprefix('leadsman-')}.json": _json(one)
+        for one in dashboards(console)
+    }
     return {
+        **drawn,
         "prometheus/leadsman.rules.yml": _yaml(rules.groups()),
         "grafana/provisioning/datasources/leadsman.yml": _yaml(provisioning.data_sources()),
         "grafana/provisioning/dashboards/leadsman.yml": _yaml(provisioning.providers()),
     }
 
 
-def differences(folder: Path = GENERATED) -> list[str]:
+def differences(folder: Path = GENERATED, console: str = CONSOLE) -> list[str]:
     """What is missing, other than the code makes it, or left over; one sentence each."""
-    made = files()
+    made = files(console)
     found = []
     for name, text in made.items():
         path = folder / name
@@ -36,9 +64,20 @@ def differences(folder: Path = GENERATED) -> list[str]:
     return found + [f"{name} is not made by the code" for name in sorted(there - made.keys())]
 
 
-def write(folder: Path = GENERATED) -> list[str]:
+def faults(console: str = CONSOLE) -> list[str]:
+    """What in the dashboards is not as Grafana's types have it; one sentence each."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft7Validator(schema)
+    return [
+        f"{one['uid']} at /{'/'.join(map(str, error.absolute_path))}: {error.message}"
+        for one in dashboards(console)
+        for error in validator.iter_errors(one)
+    ]
+
+
+def write(folder: Path = GENERATED, console: str = CONSOLE) -> list[str]:
     """Write all files and remove what is left over; the names of those that changed."""
-    made = files()
+    made = files(console)
     changed = []
     for name, text in made.items():
         path = folder / name
@@ -56,3 +95,7 @@ def write(folder: Path = GENERATED) -> list[str]:
 
 def _yaml(value: dict[str, Any]) -> str:
     return _HEAD + yaml.safe_dump(value, sort_keys=False, width=100, allow_unicode=True)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

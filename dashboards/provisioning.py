@@ -3,8 +3,13 @@
 Addresses and the password come from Grafana's own environment, so that nothing secret is in a file.
 """
 
+from pathlib import Path
 from typing import Any
 
+GENERATED = Path(__file__).parent / "generated"
+"""Where the files lie in the package; a test compares them with what the code makes."""
+CONSOLE = "http://127.0.0.1:8001"
+"""Where the monitor's console is, unless the operator says otherwise."""
 PROMETHEUS, POSTGRES = "leadsman-prometheus", "leadsman-postgres"
 """Unique names of the data sources: panels refer to them."""
 FOLDER = "leadsman"

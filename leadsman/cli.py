@@ -8,6 +8,7 @@ import typer
 from leadsman.commands import (
     alerts,
     automation,
+    dashboards,
     demo,
     deploy,
     incident,
@@ -45,6 +46,7 @@ app.command("monitor")(parts.monitor)
 app.add_typer(remedies.app, name="remedies")
 app.add_typer(automation.app, name="automation")
 app.add_typer(keys.app, name="keys")
+app.add_typer(dashboards.app, name="dashboards")
 
 
 def main() -> None:

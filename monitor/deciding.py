@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor import outcomes, remedies, rules
+from monitor import metrics, outcomes, remedies, rules
 from monitor.escalation import escalate, note_line
 from monitor.records import Alarm, Alert, Application, Json, Registry, Remedy, Watch
 from monitor.remedies import Decided, Declined, Situation
@@ -209,6 +209,7 @@ async def _add(
         step=step,
         follows=follows,
     )
+    metrics.REMEDIES.labels(remedy.kind, remedy.state).inc()
     log.warning(
         "remedy_%s application=%s remedy=%d kind=%s reason=%s",
         remedy.state,

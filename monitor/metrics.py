@@ -5,7 +5,17 @@ again and again beside the loop (`monitor.figures`), so that a scrape asks Postg
 several monitors each tells the same of the record: take the maximum over instances, never the sum.
 """
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PROCESS = REGISTRY
 """What this process counts."""
@@ -26,10 +36,24 @@ LAST_TURN = Gauge(
 )
 SHARDS_HELD = Gauge("leadsman_monitor_shards_held", "Parts of the record that this process reads.")
 ALARMS = Counter("leadsman_alarms", "Alarms raised.", ["application", "watch", "tier"])
-REMEDIES = Counter("leadsman_remedies", "Remedies by what became of them.", ["kind", "state"])
+REMEDIES = Counter(
+    "leadsman_remedies", "Remedies by each state that they came to.", ["kind", "state"]
+)
+for _kind in (
+    "roll_back",
+    "swap",
+    "change_share",
+    "promote",
+    "stop_canary",
+    "challenge",
+    "retrain",
+):
+    # Told from the start: the step from nothing to the first is seen by no rate.
+    REMEDIES.labels(_kind, "failed")
 DELIVERIES = Counter("leadsman_webhook_attempts", "Attempts to deliver to a webhook.", ["result"])
-DROPPED_DAYS = Counter(
-    "leadsman_retention_dropped_days", "Days of predictions or labels dropped because of their age."
+DROPPED_PARTITIONS = Counter(
+    "leadsman_retention_dropped_partitions",
+    "Partitions of predictions or labels, a day each, dropped because of their age.",
 )
 
 FIGURES_AT = Gauge(

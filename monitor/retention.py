@@ -70,7 +70,7 @@ class Retention:
             async with engine.begin() as connection:
                 before = self.clock() - max(age for age in ages.values() if age is not None)
                 await store.delete_shipments(connection, await store.read_days(connection), before)
-            metrics.DROPPED_DAYS.inc(len(dropped))
+            metrics.DROPPED_PARTITIONS.inc(len(dropped))
             log.info("days_dropped names=%s", ",".join(dropped))
         return dropped
 

@@ -13,6 +13,9 @@ LATENCY_BOUNDS = (
 """Upper bounds of the latency histogram's buckets, in seconds."""
 CHANGE_BOUNDS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0)
 """The same for what a change of a route takes."""
+CHANGES = ("change", "rollback")
+"""Kinds of a revision. Both are told from the start: the step from nothing to the first is seen by
+no rate."""
 
 
 class AnswerCounts:
@@ -36,9 +39,9 @@ class AnswerCounts:
         """Versions that answered together."""
         self.errors = 0
         """Requests or items that no prediction was made for."""
-        self.changes: dict[str, Histogram] = {}
+        self.changes = {kind: Histogram(CHANGE_BOUNDS) for kind in CHANGES}
         """By kind of route change: seconds from the request to the switch."""
-        self.last_answers: dict[str, Histogram] = {}
+        self.last_answers = {kind: Histogram(CHANGE_BOUNDS) for kind in CHANGES}
         """By kind: seconds from the request to the last answer by the route before."""
 
     def histogram(self, version: str) -> Histogram:
@@ -50,11 +53,11 @@ class AnswerCounts:
 
     def changed(self, kind: str, seconds: float) -> None:
         """Count one change of the route."""
-        self.changes.setdefault(kind, Histogram(CHANGE_BOUNDS)).observe(seconds)
+        self.changes[kind].observe(seconds)
 
     def ended(self, kind: str, seconds: float) -> None:
         """Count the last answer of a route that was replaced."""
-        self.last_answers.setdefault(kind, Histogram(CHANGE_BOUNDS)).observe(seconds)
+        self.last_answers[kind].observe(seconds)
 
     @property
     def requests(self) -> int:

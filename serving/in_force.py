@@ -143,6 +143,7 @@ class InForce:
         self._inference.routes[name] = route
         self.states[name] = state
         self.know(name)
+        self.counts(name)
         self.changed.set()
         # The last good revision stays warm: a rollback then has nothing to start.
         self._replicas.need(name, state.keys)
@@ -168,6 +169,7 @@ class InForce:
         """Stop answering for an application that is gone."""
         self._inference.routes.pop(name, None)
         self._inference.known.discard(name)
+        self._inference.counts.pop(name, None)
         self.states.pop(name, None)
         self._replicas.need(name, ())
         self.changed.set()

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from monitor import metrics
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import Reason, RemedyAnswer
 from monitor.api.problems import PROBLEMS
@@ -65,6 +66,7 @@ async def reject(
     await _open(connection, remedy_id, "rejected")
     reason = f"rejected by {caller.name}" + (f": {body.reason}" if body and body.reason else "")
     remedy = await store.change_remedy(connection, remedy_id, state="rejected", state_reason=reason)
+    metrics.REMEDIES.labels(remedy.kind, remedy.state).inc()
     await _note(connection, remedy)
     return RemedyAnswer.of(remedy, await read_registry(connection))
 

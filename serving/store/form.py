@@ -11,6 +11,7 @@ MIGRATIONS = (
     "694557e32805",
     "47454f40e3a0",
     "7f33dfcafa4b",
+    "c4d1e86a7b52",
 )
 """Every migration in its order, the newest last. Serving does not import the migrations, which need
 tools that a serving machine may lack; a test compares this with them."""

@@ -126,13 +126,15 @@ def reference(*, inverted: bool = False) -> dict[str, Any]:
     }
 
 
-def register(client: httpx.Client, version: str, data: bytes, **manifest: Any) -> httpx.Response:
+def register(
+    client: httpx.Client, version: str, data: bytes, *, file: str = "model.joblib", **manifest: Any
+) -> httpx.Response:
     """Upload a version of model `m`."""
     stated = {"version": version, "framework": "sklearn", **manifest}
     return client.post(
         "/v1/models/m/versions",
         data={"manifest": json.dumps(stated)},
-        files={"artefact": ("model.joblib", data)},
+        files={"artefact": (file, data)},
     )
 
 

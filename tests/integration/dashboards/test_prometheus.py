@@ -1,0 +1,186 @@
+"""Every query of every dashboard and every rule, asked of a real Prometheus, a real Alertmanager
+and the real record, of a service that has lived a little."""
+
+import asyncio
+import re
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from dashboards import build, rules
+from dashboards.provisioning import READER
+from tests.support.http_server import Server, http_server
+from tests.support.prometheus import SCRAPE_SECONDS, Prometheus, needed, prometheus
+from tests.support.watched import APPLICATIONS, Watched, until, watched
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.e2e]
+
+VERSIONS = ("m:1", "m:2", "m:slow", "price:1", "price:2")
+MAKES = {"$__rate_interval": "1m", "${version:regex}": "|".join(VERSIONS),
+         "$version": "|".join(VERSIONS), "$segment": ""}  # fmt: skip
+"""What Grafana puts in place of its variables in PromQL, but for the application."""
+
+
+RARE = {"LeadsmanRemedyFailed", "LeadsmanWatchRefused", "LeadsmanModelNotice"}
+"""Alerts on series that only a fault brings about: the state that they look for is left out."""
+
+
+@pytest.fixture(scope="module")
+def service(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    needed("prometheus", "prometheus-alertmanager")
+    with watched(module_database, tmp_path_factory.mktemp("service")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Server]:
+    with http_server(lambda _call: (200, {})) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def asked(
+    service: Watched, receiver: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Prometheus, after it has seen traffic, an alarm, a proposed remedy and a rollback."""
+    targets = {
+        rules.SERVING_JOB: str(service.serving.base_url).removeprefix("http://").rstrip("/"),
+        rules.MONITOR_JOB: str(service.monitor.base_url).removeprefix("http://").rstrip("/"),
+    }
+    with prometheus(tmp_path_factory.mktemp("prometheus"), targets, receiver.url) as made:
+        # A rate is of what grows between two scrapes, so the first one comes before the traffic.
+        until(lambda: len(made.query("up == 1")) == len(targets))
+        service.traffic()
+        assert service.serving.post("/v1/applications/fraud/rollback", json={}).status_code == 200
+        until(lambda: service.monitor.get("/v1/remedies").json(), within=60)
+        until(lambda: made.query('leadsman_label_coverage_ratio{application="market"}'), within=60)
+
+        def seen() -> bool:
+            service.traffic(11)
+            return bool(made.query(rules.DEFAULT_SHARE))
+
+        until(seen, within=60)
+        time.sleep(2 * SCRAPE_SECONDS)
+        yield made
+
+
+def _panels() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (dashboard["title"], panel)
+        for dashboard in build.dashboards()
+        for panel in dashboard["panels"]
+        if panel["type"] != "row"
+    ]
+
+
+def test_every_panel_of_metrics_shows_series(asked: Prometheus) -> None:
+    empty = []
+    for title, panel in _panels():
+        for target in panel["targets"]:
+            if "expr" not in target:
+                continue
+            expression = target["expr"]
+            for name, value in MAKES.items():
+                expression = expression.replace(name, value)
+            for_each = [expression.replace("$application", name) for name in APPLICATIONS]
+            assert "$" not in for_each[0], expression
+            if not any(asked.query(one) for one in dict.fromkeys(for_each)):
+                empty.append(f"{title} / {panel['title']}: {expression}")
+    assert not empty, "\n".join(empty)
+
+
+def test_every_rule_is_evaluated_and_what_it_looks_at_is_there(asked: Prometheus) -> None:
+    found = asked.rules()
+    assert {rule["name"] for rule in found if rule["health"] != "ok"} == set()
+    recorded = [one["record"] for one in rules.recorded()]
+    alerts = [*rules.serving_alerts(), *rules.monitor_alerts()]
+    assert len(found) == len(recorded) + len(alerts)
+    looked_at = [
+        re.sub(r'(state|status|tier)=~?"[^"]*",?', "", one.what) if one.name in RARE else one.what
+        for one in alerts
+    ]
+    assert [one for one in (*recorded, *looked_at) if not asked.query(one)] == []
+
+
+def test_an_alarm_of_a_model_reaches_people_through_alertmanager(
+    asked: Prometheus, receiver: Server
+) -> None:
+    def alerts() -> list[dict[str, Any]]:
+        return [alert for call in receiver.calls for alert in call.body["alerts"]]
+
+    def told() -> list[dict[str, Any]]:
+        wanted = {"alertname": "LeadsmanModelAlert", "application": "market"}
+        return [one for one in alerts() if wanted.items() <= one["labels"].items()]
+
+    until(told)
+    alert = told()[0]
+    assert alert["status"] == "firing"
+    assert alert["annotations"]["console"] == "http://127.0.0.1:8001/?application=market"
+    assert alert["annotations"]["summary"].startswith("market: ")
+
+
+def test_every_statement_of_a_dashboard_gives_rows_to_the_reader(
+    asked: Prometheus, module_database: str
+) -> None:
+    assert asyncio.run(_empty_statements(module_database)) == []
+
+
+async def _empty_statements(database: str) -> list[str]:
+    login, password = f"grafana_{secrets.token_hex(4)}", secrets.token_hex(16)
+    owner = await asyncpg.connect(database)
+    await owner.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{password}' IN ROLE {READER}")
+    reader = await asyncpg.connect(database, user=login, password=password)
+    empty = []
+    try:
+        for name, sql in _statements():
+            rows = [await reader.fetch(_filled(sql, application)) for application in APPLICATIONS]
+            if not any(rows):
+                empty.append(f"{name}: {sql}")
+    finally:
+        await reader.close()
+        await owner.execute(f"DROP ROLE {login}")
+        await owner.close()
+    return empty
+
+
+def _statements() -> Iterator[tuple[str, str]]:
+    for dashboard in build.dashboards():
+        for note in dashboard["annotations"]["list"]:
+            yield f"{dashboard['title']} / {note['name']}", note["target"]["rawSql"]
+        for variable in dashboard["templating"]["list"]:
+            if variable.get("datasource", {}).get("type") == "postgres":
+                yield f"{dashboard['title']} / ${variable['name']}", variable["query"]
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                if "rawSql" in target:
+                    yield f"{dashboard['title']} / {panel['title']}", target["rawSql"]
+
+
+def _filled(sql: str, application: str) -> str:
+    """What Grafana's data source for Postgres makes of its macros and variables."""
+    versions = ",".join(f"'{one}'" for one in VERSIONS)
+    sql = re.sub(
+        r"\$__timeFilter\(([^)]+)\)",
+        r"\1 BETWEEN '2026-01-01T00:00:00Z' AND '2036-01-01T00:00:00Z'", sql,
+    )  # fmt: skip
+    sql = sql.replace("$__unixEpochTo()", "7200").replace("$__unixEpochFrom()", "3600")
+    sql = sql.replace("${application:sqlstring}", f"'{application}'")
+    sql = sql.replace("${version:sqlstring}", versions).replace("${segment:sqlstring}", "''")
+    assert "$" not in sql, sql
+    return sql
+
+
+def test_what_serving_and_the_monitor_export_is_well_formed(service: Watched) -> None:
+    needed("promtool")
+    service.traffic(2)
+    for client in (service.serving, service.monitor):
+        text = client.get("/metrics").content
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
