@@ -23,13 +23,18 @@ from serving import metrics as serving
 UID = "leadsman-application"
 
 MINE = "application = ${application:sqlstring}"
-CHOSEN = f"{MINE} AND version IN (${{version:sqlstring}}) AND segment = ${{segment:sqlstring}}"
-STEP = "step_s = CASE WHEN $__unixEpochTo() - $__unixEpochFrom() > 172800 THEN 3600 ELSE 60 END"
+OF_VERSIONS = f"u.{MINE} AND u.version IN (${{version:sqlstring}})"
+CHOSEN = f"{OF_VERSIONS} AND u.segment = ${{segment:sqlstring}}"
+STEP = "s.step_s = CASE WHEN $__unixEpochTo() - $__unixEpochFrom() > 172800 THEN 3600 ELSE 60 END"
 """Minutes for up to two days, hours beyond."""
 
+OF_SUBJECTS = """
+      FROM subject_log u
+      JOIN signal_log s ON s.application = u.application AND s.subject = u.subject
+"""
+"""Signals of chosen subjects: the names are looked up once, the sums by their whole key."""
 WITH_BAND = """
-    SELECT s.at AS time, s.version || b.what AS metric, b.value
-      FROM signal_log s
+    SELECT s.at AS time, u.version || b.what AS metric, b.value {signals}
      CROSS JOIN LATERAL (VALUES ('', s.mean), (' low', s.mean - s.half_width),
                                 (' high', s.mean + s.half_width)) AS b (what, value)
      WHERE {chosen} AND s.signal = '{signal}' AND {step} AND $__timeFilter(s.at)
@@ -51,9 +56,9 @@ REMEDIES = f"""
 """
 
 
-def over_time(signal: str, chosen: str = CHOSEN) -> str:
+def over_time(signal: str) -> str:
     """SQL of a signal's means with their 95 % intervals, by version."""
-    return WITH_BAND.format(chosen=chosen, signal=signal, step=STEP)
+    return WITH_BAND.format(signals=OF_SUBJECTS.strip(), chosen=CHOSEN, signal=signal, step=STEP)
 
 
 def build(console: str = CONSOLE) -> Json:

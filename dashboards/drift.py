@@ -1,6 +1,6 @@
 """*Drift*: what moved, how far, and what the tests make of it."""
 
-from dashboards.application import CHOSEN, MINE, STEP, over_time
+from dashboards.application import CHOSEN, MINE, OF_SUBJECTS, OF_VERSIONS, STEP, over_time
 from dashboards.panels import (
     WIDE,
     Json,
@@ -28,23 +28,27 @@ WATCHES = f"""
            OR version LIKE '% against %')
      ORDER BY statistic DESC LIMIT 200
 """
-FEATURES = f"""
-    SELECT at AS time, substr(signal, 9) || ' ' || version AS metric, mean AS value
-      FROM signal_log WHERE {CHOSEN} AND signal LIKE 'feature.%' AND {STEP} AND $__timeFilter(at)
-     ORDER BY 1
-"""
-FAULTS = f"""
-    SELECT at AS time, substr(signal, 9) || ' ' || version AS metric, mean AS value
-      FROM signal_log WHERE {CHOSEN} AND signal LIKE 'quality.%' AND {STEP} AND $__timeFilter(at)
+BY_FEATURE = """
+    SELECT s.at AS time, f.feature || ' ' || u.version AS metric, s.mean AS value
+      FROM subject_log u
+      JOIN feature_log f ON f.application = u.application
+      JOIN signal_log s ON s.application = u.application AND s.subject = u.subject
+       AND s.signal = '{family}.' || f.feature
+     WHERE {chosen} AND {step} AND $__timeFilter(s.at)
      ORDER BY 1
 """
 SEGMENTS = f"""
-    SELECT at AS time, CASE segment WHEN '' THEN 'everything' ELSE segment END || ' ' || version
-           AS metric, mean AS value
-      FROM signal_log WHERE {MINE} AND version IN (${{version:sqlstring}}) AND signal = 'loss'
-       AND {STEP} AND $__timeFilter(at)
+    SELECT s.at AS time, CASE u.segment WHEN '' THEN 'everything' ELSE u.segment END || ' '
+           || u.version AS metric, s.mean AS value
+    {OF_SUBJECTS.strip()}
+     WHERE {OF_VERSIONS} AND s.signal = 'loss' AND {STEP} AND $__timeFilter(s.at)
      ORDER BY 1
 """
+
+
+def by_feature(family: str) -> str:
+    """SQL of the means of a family of signals, one for each feature."""
+    return BY_FEATURE.format(family=family, chosen=CHOSEN, step=STEP)
 
 
 def build(console: str = CONSOLE) -> Json:
@@ -84,10 +88,10 @@ def build(console: str = CONSOLE) -> Json:
         chart("Scores", "Mean score by version with its 95 % interval.", Unit.NONE,
               reads(over_time("score")), bands=True),
         chart("Features", "Mean of each numeric feature. Which moved most against the reference "
-              "is in the console.", Unit.NONE, reads(FEATURES)),
+              "is in the console.", Unit.NONE, reads(by_feature("feature"))),
         chart("Faulty values", "Share of values that are missing, of the wrong kind or out of "
               "range, by feature; nothing is drawn where there are none.", Unit.SHARE,
-              reads(FAULTS)),
+              reads(by_feature("quality"))),
         chart("Loss by segment", "Mean loss by segment: a fault in one of them may not show in "
               "the whole.", Unit.NONE, reads(SEGMENTS), width=WIDE),
     ]  # fmt: skip

@@ -15,6 +15,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.provisioning import POSTGRES, PROMETHEUS
+from dashboards.queries import series
+from serving.metrics import LATENCY, REVISION
 
 Json = dict[str, Any]
 
@@ -228,7 +230,7 @@ def application_variable() -> dashboard.QueryVariable:
         .label("Application")
         .description("What a client calls.")
         .datasource(METRICS)
-        .query(_label_values("leadsman_serving_route_revision", "application"))
+        .query(_label_values(series(REVISION), "application"))
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)
     )
@@ -236,7 +238,7 @@ def application_variable() -> dashboard.QueryVariable:
 
 def version_variable() -> dashboard.QueryVariable:
     """Which of its versions; all of them at first."""
-    answered = 'leadsman_serving_prediction_latency_seconds_count{application="$application"}'
+    answered = series(LATENCY, "count", application="$application")
     return (
         dashboard.QueryVariable("version")
         .label("Version")
@@ -253,7 +255,7 @@ def version_variable() -> dashboard.QueryVariable:
 
 SEGMENTS = """SELECT DISTINCT segment AS __value,
 CASE segment WHEN '' THEN 'everything' ELSE segment END AS __text
-FROM watch_log WHERE application = ${application:sqlstring} ORDER BY 1"""
+FROM subject_log WHERE application = ${application:sqlstring} ORDER BY 1"""
 
 
 def segment_variable() -> dashboard.QueryVariable:
@@ -269,9 +271,8 @@ def segment_variable() -> dashboard.QueryVariable:
     )
 
 
-def _label_values(selector: str, label: str) -> Json:
-    return {"query": f"label_values({selector},{label})", "refId": "variable", "qryType": 1,
-            "label": label, "metric": selector}  # fmt: skip
+def _label_values(selector: str, label: str) -> str:
+    return f"label_values({selector}, {label})"
 
 
 class _AnnotationTarget(models.AnnotationTarget):

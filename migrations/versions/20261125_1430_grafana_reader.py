@@ -28,8 +28,21 @@ VIEWS = {
           FROM revisions r JOIN applications a ON a.id = r.application_id
          WHERE a.deleted_at IS NULL
     """,
+    "subject_log": f"""
+        SELECT k.application, k.subject, {VERSION % "k"} AS version, split_part(k.subject, '|', 2) AS segment
+          FROM (SELECT DISTINCT a.name AS application, s.subject
+                  FROM watch_states s JOIN watches w ON w.id = s.watch_id
+                  JOIN applications a ON a.id = w.application_id
+                 WHERE a.deleted_at IS NULL) AS k
+    """,
+    "feature_log": """
+        SELECT DISTINCT a.name AS application, f.name AS feature
+          FROM applications a JOIN input_schemas i ON i.application_id = a.id
+         CROSS JOIN LATERAL jsonb_array_elements_text(i.features) AS f (name)
+         WHERE a.deleted_at IS NULL
+    """,
     "signal_log": f"""
-        SELECT s.at, s.step_s, a.name AS application, s.signal, {VERSION % "s"} AS version,
+        SELECT s.at, s.step_s, a.name AS application, s.signal, s.subject, {VERSION % "s"} AS version,
                split_part(s.subject, '|', 2) AS segment, s.n,
                s.total / s.n AS mean,
                CASE WHEN s.n > 1 THEN

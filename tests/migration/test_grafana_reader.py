@@ -16,8 +16,8 @@ from tests.support.monitoring import bad_release, lay, rows_of
 from tests.support.postgres import execute, sqlalchemy_url
 
 VIEWS = {
-    "revision_log", "signal_log", "watch_log", "alarm_log", "alert_log", "remedy_log",
-    "prediction_log", "feedback_log",
+    "revision_log", "subject_log", "feature_log", "signal_log", "watch_log", "alarm_log",
+    "alert_log", "remedy_log", "prediction_log", "feedback_log",
 }  # fmt: skip
 Work = Callable[[asyncpg.Connection], Awaitable[None]]
 
