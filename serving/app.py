@@ -45,10 +45,11 @@ from serving.in_force import InForce
 from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import KeyRing, ensure_admin
-from serving.launching import end_what_was_left, make_launcher
+from serving.launching import end_what_was_left, environments_of, make_launcher
 from serving.learning import Learning
 from serving.leftovers import ship_leftovers
 from serving.local_copy import LocalCopy
+from serving.online import OnlineLearning
 from serving.records import ReplicaPlan
 from serving.replicas import Replicas
 from serving.retention import keep_disk_small
@@ -245,6 +246,19 @@ def _read(services: Services, page: Page) -> Iterator[None]:
     )
 
 
+def _online_learning(services: Services) -> OnlineLearning | None:
+    """What lets online models learn; in one process of a machine, where environments are."""
+    environments, settings = environments_of(services.launcher), services.settings
+    if environments is None or settings.worker > 1:
+        return None
+    return OnlineLearning(
+        settings.asyncpg_url, engine=services.engine, in_force=services.in_force,
+        rollout=services.rollout, versions=services.versions, artefacts=services.artefacts,
+        environments=environments, python=settings.replica_python,
+        poll=settings.poll_interval.total_seconds(),
+    )  # fmt: skip
+
+
 @asynccontextmanager
 async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     services = _services(settings)
@@ -273,6 +287,8 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                     )
                 ),
             ]
+            if (teaching := _online_learning(services)) is not None:
+                tasks.append(group.create_task(_keep_doing("online_learning", teaching.run)))
             if settings.worker <= 1:
                 clearing = _keep_doing("retention", lambda: _clear_up(services))
                 tasks.append(group.create_task(clearing))

@@ -33,6 +33,12 @@ def make_launcher(settings: Settings) -> Launcher:
     )
 
 
+def environments_of(launcher: Launcher) -> EnvironmentStore | None:
+    """Where a launcher builds environments on this machine; none where it does not."""
+    inner = launcher.launcher if isinstance(launcher, VerifyingLauncher) else launcher
+    return inner.environments if isinstance(inner, ProcessLauncher) else None
+
+
 async def end_what_was_left(launcher: Launcher, grace: timedelta) -> None:
     """End the replicas of an earlier process of the same folder, once it can be known of them.
 

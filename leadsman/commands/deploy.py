@@ -72,6 +72,10 @@ def deploy(
         Path | None,
         typer.Option(help="requirements.txt that its own environment is made from."),
     ] = None,
+    learn_every: Annotated[
+        float | None,
+        typer.Option(help="Seconds between two versions that feedback teaches; river.", min=1),
+    ] = None,
     place: Annotated[
         Place,
         typer.Option(
@@ -94,7 +98,8 @@ def deploy(
 ) -> None:
     """Register an artefact as a version and put it into the application's route."""
     manifest = _manifest(artefact, version, framework) | _stated(
-        entry=entry, python=python, classes=_classes(classes), requirements=_lines(requirements)
+        entry=entry, python=python, classes=_classes(classes), requirements=_lines(requirements),
+        learn_every=learn_every,
     )  # fmt: skip
     rows = read_reference(reference, label=label, output=output) if reference else None
     name = f"{model}:{version}"

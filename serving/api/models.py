@@ -78,6 +78,8 @@ class Manifest(Body):
     own where absent."""
     requirements: list[Requirement] | None = None
     """What an environment of its own is made from, as pip reads it; the service's own without."""
+    learn_every: float | None = Field(None, ge=1, le=30 * 86_400)
+    """For river: seconds after which the labels that came become a version of their own."""
     uri: str | None = None
     """In place of an upload: absolute path or file: URI on the server's own disk."""
     reference: ReferenceRequest | None = None
@@ -267,6 +269,10 @@ async def register_version(
     else:
         name = upload.filename or ""
         stored = await asyncio.to_thread(artefacts.keep_stream, upload.file, name)
+    if manifest.learn_every is not None and manifest.framework not in (None, "river"):
+        raise InvalidManifestError(
+            [FieldError("/learn_every", "nothing but for river", shown(manifest.learn_every))]
+        )
     described = await asyncio.to_thread(
         describe, artefacts.path(stored.name), manifest.framework, manifest.entry
     )
@@ -318,7 +324,7 @@ async def _answer(context: ChangeContext, made: Version, reference: ReferenceRow
 def _must_be_the_same(
     found: Version, deleted: bool, manifest: Mapping[str, Any], stored: Stored
 ) -> None:
-    about = ("framework", "entry", "classes", "python", "requirements")
+    about = ("framework", "entry", "classes", "python", "requirements", "learn_every")
     same = all(found.manifest.get(field) == manifest.get(field) for field in about)
     if deleted or found.digest != stored.digest or not same:
         raise VersionExistsError(found.ref, found.digest, stored.digest)

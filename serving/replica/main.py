@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the replica; the exit status is 0 when the front went away."""
     options = _options(arguments)
     if options.parent:
-        _die_with(options.parent)
+        die_with(options.parent)
     listener = _listener(options)
     try:
         model = _load(options)
@@ -100,7 +100,7 @@ def _load(options: argparse.Namespace) -> Model:
     return load(options.framework, Artefact(options.artefact, options.entry, features, classes))
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Ask the kernel to end this process with its parent: no model outlives a killed front."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, insert, select, tuple_, update
+from sqlalchemy import Select, and_, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -199,6 +199,25 @@ async def put_reference(
         .values(version_id=version_id, **values)
         .on_conflict_do_update(index_elements=[ReferenceRow.version_id], set_=values)
     )
+
+
+async def copy_reference(connection: AsyncConnection, source: int, target: int) -> None:
+    """Give a version the reference rows of another; not its outputs, which are the other's."""
+    row = ReferenceRow
+    found = select(literal(target), row.features, row.inputs, row.labels).where(
+        row.version_id == source
+    )
+    await connection.execute(
+        insert(row).from_select(["version_id", "features", "inputs", "labels"], found)
+    )
+
+
+async def created_by(connection: AsyncConnection, version_id: int) -> UUID | None:
+    """Id of the key that registered a version."""
+    found: UUID | None = await connection.scalar(
+        select(VersionRow.created_by).where(VersionRow.id == version_id)
+    )
+    return found
 
 
 async def find_reference(connection: AsyncConnection, version_id: int) -> Reference | None:

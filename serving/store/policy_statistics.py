@@ -81,7 +81,7 @@ _MOMENT = """
 """
 # An answer counts in the turn in which it and its first label have both come: repetitions and
 # corrections come after the first and are never counted.
-_LESSONS = f"""
+COMPLETED = f"""
     WITH spans AS (
         SELECT min(predicted_from) AS predicted_from, max(predicted_to) AS predicted_to,
                min(received_from) AS received_from, max(received_to) AS received_to
@@ -107,8 +107,7 @@ _LESSONS = f"""
          WHERE (s.xact_id, s.id) <= ($5::text::xid8, $6)
       ORDER BY n.id, s.xact_id, s.id, f.received_at, f.id
     )
-    SELECT p.application_id, p.revision, p.version_id, p.flags, p.propensity, p.output, l.label,
-           p.context::text AS context
+    SELECT {{columns}}
       FROM labels l
       JOIN predictions p ON p.id = l.id AND p.predicted_at >= l.moment
                         AND p.predicted_at < l.moment + interval '1 millisecond'
@@ -118,6 +117,11 @@ _LESSONS = f"""
        AND (   (s.xact_id, s.id) > ($3::text::xid8, $4)
             OR (l.xact_id, l.shipment) > ($3::text::xid8, $4))
 """
+"""Answers that a group of shipments completed; `columns` of the answer `p` and its label `l`."""
+_LESSONS = COMPLETED.format(
+    columns="p.application_id, p.revision, p.version_id, p.flags, p.propensity, p.output, l.label,"
+    " p.context::text AS context"
+)
 _MOVE = """
     UPDATE policy_cursor SET xact_id = $1, shipment = $2, turn = turn + $3, updated_at = now()
  RETURNING turn

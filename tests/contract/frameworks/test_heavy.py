@@ -113,17 +113,8 @@ def test_versions_with_different_releases_of_scikit_learn_serve_side_by_side(
     file = tmp_path / "requirements.txt"
     file.write_text("\n".join((*OLD_SKLEARN, "joblib")))
     deploy(serving, older, first, reference, "--requirements", str(file))
-    url = f"/v1/models/{example.name}/versions"
     second = train(example, new)
-    registered = serving.client.post(
-        url, json={"version": "2", "framework": "sklearn", "uri": str(second)}
-    )
-    assert registered.status_code == 201, registered.text
-    changed = serving.client.put(
-        f"/v1/applications/{example.name}/route",
-        json={"policy": {"kind": "single", "champion": f"{example.name}:2"}},
-    )
-    assert changed.status_code == 200, changed.text
+    deploy(serving, example, second, reference, "--version", "2")
     for application in (older, example):
         raise_objective(serving, application)
         assert not one(serving, application, rows[0])["default"]
