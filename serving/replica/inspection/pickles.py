@@ -38,6 +38,11 @@ class _Zlib(io.RawIOBase):
         self._file = file
         self._inflate = zlib.decompressobj()
 
+    def close(self) -> None:
+        """Close the file as well."""
+        self._file.close()
+        super().close()
+
     def read(self, size: int = -1) -> bytes:
         """Some bytes; none at the end."""
         while not self._inflate.eof:

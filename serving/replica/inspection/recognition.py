@@ -27,6 +27,16 @@ def inspect(artefact: Path) -> Description | None:
     ForeignArtefactError
         If it is of a form that is known and cannot be served.
     """
+    try:
+        return _inspect(artefact)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # An artefact is anybody's bytes: what has the form of one and not its fields is damaged.
+        raise DamagedArtefactError(
+            f"it begins like a known form, and its fields are not those of it: {error!r}"
+        ) from error
+
+
+def _inspect(artefact: Path) -> Description | None:
     if artefact.is_dir():
         return folders.describe(artefact)
     with artefact.open("rb") as file:
@@ -82,6 +92,3 @@ def _is_source(head: bytes) -> bool:
     return (
         bool(lines) and any(line.lstrip().startswith(words) for line in lines) and b"\0" not in text
     )
-
-
-__all__ = ["DamagedArtefactError", "expect", "inspect"]
