@@ -106,12 +106,17 @@ class ServingProcess:
         return self._log.read_text(errors="replace")
 
 
-def artefact(*, inverted: bool = False) -> bytes:
-    """A joblib file of a classifier: the first feature's sign, or its opposite."""
+def artefact(*, inverted: bool = False, comment: str = "") -> bytes:
+    """A joblib file of a classifier: the first feature's sign, or its opposite.
+
+    With another comment the bytes are others, the answers not.
+    """
     rows = np.random.default_rng(7).normal(size=(200, len(FEATURES)))
     labels = (rows[:, 0] > 0).astype(int)
     data = io.BytesIO()
-    joblib.dump(LogisticRegression().fit(rows, 1 - labels if inverted else labels), data)
+    model = LogisticRegression().fit(rows, 1 - labels if inverted else labels)
+    model.comment = comment
+    joblib.dump(model, data)
     return data.getvalue()
 
 

@@ -66,7 +66,10 @@ def describe(artefact: Path, head: bytes) -> Description | None:
     if not _is_pickle(begin):
         return None
     if end != b".":
-        raise DamagedArtefactError("the pickle is not whole: it does not end with its last mark")
+        raise DamagedArtefactError(
+            "the pickle is not whole: it does not end with its last mark, so it was cut off, or "
+            "something stands behind it"
+        )
     package = _root_package(begin)
     found = _SKLEARN.search(begin)
     made_with = {"scikit-learn": found[1].decode()} if found else {}

@@ -21,8 +21,10 @@ def serving(
 ) -> Iterator[ServingProcess]:
     """One serving process for all frameworks."""
     process = ServingProcess(
-        module_database, tmp_path_factory.mktemp("serving"), SERVING_DEPLOY_TIMEOUT="300"
-    )
+        module_database, tmp_path_factory.mktemp("serving"), SERVING_DEPLOY_TIMEOUT="300",
+        # What answered the reference rows is still there when the route wants it.
+        SERVING_RETIRE_AFTER="10",
+    )  # fmt: skip
     process.client.timeout = 120
     process.start()
     yield process

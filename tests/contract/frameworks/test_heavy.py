@@ -53,6 +53,8 @@ def serving(
     process = ServingProcess(
         module_database, tmp_path_factory.mktemp("heavy"),
         SERVING_DEPLOY_TIMEOUT="400", SERVING_ENVIRONMENT_DIR=str(FOLDER),
+        # What answered the reference rows is still there when the route wants it.
+        SERVING_RETIRE_AFTER="60",
     )  # fmt: skip
     process.client.timeout = 400
     process.start()

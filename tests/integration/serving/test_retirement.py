@@ -28,7 +28,7 @@ def serving(database: str, tmp_path: Path) -> Iterator[ServingProcess]:
     assert client.post("/v1/applications", json=APPLICATION).status_code == 201
     for version, inverted in (("1", False), ("2", True), ("3", False)):
         # Versions whose bytes differ: the third is the first with another comment.
-        data = artefact(inverted=inverted) + version.encode()
+        data = artefact(inverted=inverted, comment=version)
         made = register(client, version, data, reference=reference(inverted=inverted))
         assert made.status_code == 201, made.text
     try:
