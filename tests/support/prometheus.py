@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.service import free_ports
+from tests.support.service import free_ports, wait_until
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "prometheus"
@@ -29,6 +28,14 @@ def needed(*programs: str) -> None:
             f"{', '.join(missing)} not installed: "
             "apt-get install --no-install-recommends prometheus prometheus-alertmanager"
         )
+
+
+def faults_of(page: bytes) -> str:
+    """What Prometheus' own tool finds wrong with the text that a scrape gets; empty for nothing."""
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, check=False
+    )
+    return (done.stdout + done.stderr).decode() or ("" if done.returncode == 0 else "not read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +111,12 @@ def prometheus(folder: Path, targets: Mapping[str, str], receiver: str) -> Itera
             stack.callback(process.terminate)
         made = Prometheus(f"http://{here}:{port}", f"http://{here}:{manager_port}")
         for url in (made.url, made.alertmanager_url):
-            _wait(f"{url}/-/ready", folder)
+            wait_until(lambda url=url: _is_ready(url))
         yield made
 
 
-def _wait(url: str, folder: Path) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            if httpx.get(url).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("\n".join(log.read_text() for log in folder.glob("*.log")))
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/-/ready").is_success
+    except httpx.TransportError:
+        return False

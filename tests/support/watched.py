@@ -4,8 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from tests.support.http_server import http_server
 from tests.support.monitor_api import add_keys
 from tests.support.monitoring import bad_release, lay
-from tests.support.service import free_ports
+from tests.support.service import free_ports, wait_until
 from tests.support.serving import FEATURES, ServingProcess, artefact, reference, register
 
 APPLICATIONS = ("fraud", "together", "hasty", "market")
@@ -95,18 +94,10 @@ def watched(database: str, folder: Path) -> Iterator[Watched]:
                 trust_env=False,
             )
         )
-        until(lambda: _ready(monitor), within=60)
+        wait_until(lambda: _ready(monitor), within=60)
         body = {"url": told.url, "tiers": ["rollback", "page", "info"]}
         assert monitor.post("/v1/webhooks", json=body).status_code == 201
         yield Watched(serving.client, monitor, told.calls)
-
-
-def until(what: Callable[[], object], within: float = 30.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + within
-    while not what():
-        assert time.monotonic() < end, f"not within {within} s"
-        time.sleep(0.1)
 
 
 def _ready(client: httpx.Client) -> bool:
