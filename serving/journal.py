@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from serving.copy_format import (
 )
 from serving.errors import JournalFailedError, JournalFullError
 from serving.journal_file import ENTRY_OVERHEAD, Backlog, Entry, JournalFile, JournalUnusableError
+from serving.newest_entries import NewestEntries
 
 __all__ = ["Backlog", "Journal", "JournalUnusableError", "Ticket"]
 
@@ -155,6 +156,7 @@ class Journal:
         self.shipped_upto = 0
         """Last entry that Postgres is known to have."""
         self._shipped_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._newest = NewestEntries(self.file.last_entry())
         start = self.file.backlog()
         self._rows, self._size, self._oldest_us = start.rows, start.size, start.oldest_us
         self._closed = False
@@ -212,11 +214,13 @@ class Journal:
             return
         self._turn = _Turn()
         try:
-            turn.entry = self.file.add(turn.to_entry())
+            written = turn.to_entry()
+            turn.entry = self.file.add(written)
         except sqlite3.Error as error:
             turn.error = self._explain(error)
             _tell(turn)
             return
+        self._newest.add(replace(written, number=turn.entry))
         self._rows += turn.rows
         self._size += turn.size
         if self._oldest_us is None:
@@ -232,6 +236,15 @@ class Journal:
             return JournalFullError(self._size, self.limit_bytes)
         return JournalFailedError(str(error))
 
+    async def read(self, after: int, *, max_rows: int, max_bytes: int) -> list[Entry]:
+        """Entries after one, in order; as `JournalFile.read`, which is asked for older ones."""
+        newest = self._newest.after(after, max_rows=max_rows, max_bytes=max_bytes)
+        if newest is not None:
+            return newest
+        return await asyncio.to_thread(
+            self.file.read, after, max_rows=max_rows, max_bytes=max_bytes
+        )
+
     def mark_shipped(self, upto: int) -> None:
         """Postgres has every entry up to this one: drop them here, and tell those who wait.
 
@@ -241,6 +254,7 @@ class Journal:
             Number of the last entry that is there.
         """
         rows, size = self.file.drop(upto)
+        self._newest.drop(upto)
         self._rows -= rows
         self._size -= size
         self._oldest_us = self.file.oldest_us()

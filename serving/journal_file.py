@@ -232,6 +232,11 @@ class JournalFile:
         ).fetchone()
         return Backlog(rows, size, self.oldest_us())
 
+    def last_entry(self) -> int:
+        """Number of the last entry that is there; 0 if none is."""
+        (last,) = self._writer.execute("SELECT coalesce(max(entry), 0) FROM entries").fetchone()
+        return int(last)
+
     def oldest_us(self) -> int | None:
         """Time of the earliest record of the first entry."""
         first = self._writer.execute(

@@ -205,9 +205,7 @@ class Shipping:
         await self._make_partitions(connection)
         while True:
             journal.written.clear()
-            entries = await asyncio.to_thread(
-                journal.file.read, self._at, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES
-            )
+            entries = await journal.read(self._at, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES)
             if not entries:
                 return
             await self._ship(connection, entries)
