@@ -12,11 +12,13 @@ from functools import partial
 from typing import Any
 
 from starlette.responses import Response
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
+    RequestResponseCycle,
 )
 from uvicorn.server import ServerState
 
@@ -77,6 +79,8 @@ class PredictionProtocol(HttpToolsProtocol):
         self._state: Any = getattr(config.app, "state", None)
         self._direct: DirectCycle | None = None
         """The request whose body is being read, if it is to be answered here."""
+        self._running: RequestResponseCycle | None = None
+        """The request that has a task."""
 
     def on_headers_complete(self) -> None:
         """Decide who answers."""
@@ -118,6 +122,22 @@ class PredictionProtocol(HttpToolsProtocol):
         except Exception:
             log.exception("request_failed method=POST path=%s", self.url.decode("latin-1"))
             self._tell(direct, InternalError())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        # Uvicorn tells the newest request only; one that is under way before it would go on to
+        # read from and write to a transport that is closed.
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        super().connection_lost(exc)
+        if self.flow is not None:
+            self.flow.read_paused = False
 
     def _eligible(self) -> DirectCycle | None:
         """What this request is, if it is a prediction like most."""

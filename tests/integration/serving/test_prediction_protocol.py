@@ -153,6 +153,24 @@ def test_what_is_no_http_ends_the_connection_and_nothing_else(tmp_path: Path) ->
     talk(tmp_path, SUM, to)
 
 
+def test_a_client_that_asks_for_much_and_goes_is_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def to(on: Plane, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for pause in (0.0, 0.001, 0.01):
+            url = on.client.base_url
+            _reader, other = await asyncio.open_connection(url.host, url.port)
+            odd = request(5, path=f"{PATH}?x=1")
+            other.write((odd + request(5)) * 30)
+            await asyncio.sleep(pause)
+            other.transport.abort()
+        writer.close()
+        assert (await on.client.post(PATH, json={"input": [6, 0]})).status_code == 200
+
+    talk(tmp_path, SUM, to)
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+
 def test_a_client_that_stops_in_the_middle_of_a_body_is_no_fault(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
