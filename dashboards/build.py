@@ -1,6 +1,7 @@
 """Everything that is made from code, by the name of its file under `generated/`."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dashboards import (
 )
 from dashboards.provisioning import CONSOLE, GENERATED
 
-SCHEMA = Path(__file__).parent / "schema" / "dashboard.schema.json"
+SCHEMA = Path(__file__).parent / "schema"
 """Made from Grafana's own types; schema/README.md says how."""
 
 _HEAD = "# Made by `leadsman dashboards build`; change dashboards/*.py instead.\n"
@@ -66,13 +67,29 @@ def differences(folder: Path = GENERATED, console: str = CONSOLE) -> list[str]:
 
 def faults(console: str = CONSOLE) -> list[str]:
     """What in the dashboards is not as Grafana's types have it; one sentence each."""
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    validator = jsonschema.Draft7Validator(schema)
-    return [
-        f"{one['uid']} at /{'/'.join(map(str, error.absolute_path))}: {error.message}"
-        for one in dashboards(console)
-        for error in validator.iter_errors(one)
-    ]
+    found = []
+    for one in dashboards(console):
+        parts = [("dashboard", "", one)]
+        for number, panel in enumerate(one["panels"]):
+            place, kind = f"panels/{number}/", panel["type"]
+            parts.append((f"{kind}.options", f"{place}options/", panel.get("options")))
+            fields = panel.get("fieldConfig", {}).get("defaults", {}).get("custom")
+            parts.append((f"{kind}.fields", f"{place}fieldConfig/defaults/custom/", fields))
+        for schema, place, part in parts:
+            if part is not None and (SCHEMA / f"{schema}.schema.json").is_file():
+                found += [
+                    f"{one['uid']} at /{place}{'/'.join(map(str, error.absolute_path))}: "
+                    f"{error.message}"
+                    for error in validator(schema).iter_errors(part)
+                ]
+    return found
+
+
+@cache
+def validator(schema: str) -> jsonschema.Draft7Validator:
+    """Holds something against one of the schemas: `dashboard`, or a panel's options or fields."""
+    text = (SCHEMA / f"{schema}.schema.json").read_text(encoding="utf-8")
+    return jsonschema.Draft7Validator(json.loads(text))
 
 
 def write(folder: Path = GENERATED, console: str = CONSOLE) -> list[str]:

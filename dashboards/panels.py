@@ -345,6 +345,10 @@ def _links(console: str) -> list[Builder[models.DashboardLink]]:
     return [there, others]
 
 
+_NEWER_STAT = {"percentChangeColorMode": "standard", "showPercentChange": False, "wideLayout": True}
+"""What Grafana asks of a number since the SDK was made, at the values that it takes by itself."""
+
+
 def assembled(
     uid: str,
     title: str,
@@ -387,4 +391,7 @@ def assembled(
     for place, panel in enumerate(built.panels or [], 1):
         panel.id_val = place
     plain: Json = json.loads(json.dumps(built, cls=JSONEncoder))
+    for panel in plain["panels"]:
+        if panel["type"] == "stat":
+            panel["options"] |= _NEWER_STAT
     return plain

@@ -52,10 +52,9 @@ class Figures:
         """Read now."""
         async with self._lock:
             async with engine.connect() as connection:
-                await _fill(connection, settings)
-            metrics.FIGURES_AT.set_to_current_time()
-            # In a thread: with many applications the text takes a tenth of a second.
-            self.text = await asyncio.to_thread(generate_latest, metrics.RECORD)
+                reading = await _look(connection)
+            # In a thread: with many applications it takes some tenths of a second.
+            self.text = await asyncio.to_thread(_tell, reading, settings)
             self.read_at = time.monotonic()
             return self.text
 
@@ -70,14 +69,24 @@ class Figures:
         return self.text or b""
 
 
-async def _fill(connection: AsyncConnection, settings: Settings) -> None:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What was found in the record."""
+
+    registry: Registry
+    stands: figures.Rows
+    lags: figures.Rows
+    opened: figures.Rows
+    remedies: figures.Rows
+    deliveries: figures.Rows
+    switches: dict[int | None, automation.Switch]
+    newest: figures.Rows
+    covered: figures.Rows
+
+
+async def _look(connection: AsyncConnection) -> _Reading:
     registry = await read_registry(connection)
     stands = await figures.read_stands(connection)
-    lags = await figures.read_lags(connection)
-    opened = await figures.read_open_alerts(connection)
-    remedies = await figures.read_remedies(connection)
-    deliveries = await figures.read_deliveries(connection)
-    switches = await automation.read_switches(connection)
     subjects = sorted(
         {
             (row.application_id, row.subject)
@@ -86,17 +95,35 @@ async def _fill(connection: AsyncConnection, settings: Settings) -> None:
         }
     )
     newest, covered = await figures.read_newest(connection, subjects)
-    # From here on nothing waits, so no other reading comes in between.
+    return _Reading(
+        registry,
+        stands,
+        await figures.read_lags(connection),
+        await figures.read_open_alerts(connection),
+        await figures.read_remedies(connection),
+        await figures.read_deliveries(connection),
+        await automation.read_switches(connection),
+        newest,
+        covered,
+    )
+
+
+def _tell(reading: _Reading, settings: Settings) -> bytes:
+    """Set every gauge anew, and write them. Nobody else touches them meanwhile: the lock of the
+    figures is held."""
+    registry = reading.registry
     for tier in Tier:
         metrics.BUDGET.labels(tier.value).set(settings.budget(tier))
-    _watches(registry, stands)
-    _progress(lags, deliveries)
-    _changes(registry, opened, remedies)
+    _watches(registry, reading.stands)
+    _progress(reading.lags, reading.deliveries)
+    _changes(registry, reading.opened, reading.remedies)
+    _labels(registry, reading.newest, reading.covered)
     metrics.AUTOMATION.clear()
-    for number in {row.application_id for row in stands}:
-        enabled = automation.effective(switches, number).enabled
+    for number in {row.application_id for row in reading.stands}:
+        enabled = automation.effective(reading.switches, number).enabled
         metrics.AUTOMATION.labels(registry.applications[number].name).set(enabled)
-    _labels(registry, newest, covered)
+    metrics.FIGURES_AT.set_to_current_time()
+    return generate_latest(metrics.RECORD)
 
 
 def _progress(lags: figures.Rows, deliveries: figures.Rows) -> None:

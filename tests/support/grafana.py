@@ -5,22 +5,18 @@ What it checks is what Grafana checks: the token, that bodies are JSON objects w
 fields, uids and names taken, versions of dashboards. What is refused there is refused here.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema
-
-from dashboards.build import SCHEMA
+from dashboards.build import validator
 from tests.support.http_server import Call, http_server
 
 Json = dict[str, Any]
 Answer = tuple[int, Any]
 TOKEN = "glsa_token"
 LONGEST_UID = 40
-_SCHEMA = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()))
 
 
 @dataclass(slots=True)
@@ -134,7 +130,7 @@ class FakeGrafana:
             return 400, {"message": "uid too long, max 40 characters"}
         if body.get("folderUid") not in self.folders:
             return 400, {"message": "folder not found"}
-        fault = next(_SCHEMA.iter_errors({**made, "id": made.get("id") or 0}), None)
+        fault = next(validator("dashboard").iter_errors({**made, "id": made.get("id") or 0}), None)
         if fault is not None:
             return 400, {"message": f"invalid dashboard: {fault.message}"}
         there = self.dashboards.get(made["uid"])

@@ -34,9 +34,15 @@ def test_the_dashboards_are_as_grafanas_own_types_have_it() -> None:
 
 
 def test_a_fault_is_found_and_placed(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = {**build.dashboards()[0], "panels": [{"type": "stat", "options": 3}]}
+    wrong = build.dashboards()[0]
+    chart = next(one for one in wrong["panels"] if one["type"] == "timeseries")
+    chart["fieldConfig"]["defaults"]["custom"]["lineWidth"] = "thick"
+    wrong["panels"][1]["options"] = 3
     monkeypatch.setattr(build, "dashboards", lambda console: [wrong])
-    assert any(one.startswith("leadsman-fleet at /panels/0") for one in build.faults())
+    found = build.faults()
+    assert any(one.startswith("leadsman-fleet at /panels/1/options") for one in found)
+    place = f"/panels/{wrong['panels'].index(chart)}/fieldConfig/defaults/custom/lineWidth"
+    assert f"leadsman-fleet at {place}: 'thick' is not of type 'number'" in found
 
 
 def test_building_twice_changes_nothing_and_removes_what_is_left_over(tmp_path: Path) -> None:
