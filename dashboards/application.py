@@ -1,20 +1,7 @@
 """*Application*: how one application does, by version and segment."""
 
-from dashboards.panels import (
-    SIXTH,
-    WIDE,
-    Json,
-    Unit,
-    application_variable,
-    asks,
-    assembled,
-    chart,
-    listing,
-    number,
-    reads,
-    segment_variable,
-    version_variable,
-)
+from dashboards.frame import application_variable, assembled, segment_variable, version_variable
+from dashboards.panels import SIXTH, WIDE, Json, Unit, asks, chart, listing, number, reads
 from dashboards.provisioning import CONSOLE
 from dashboards.queries import added, increase, largest, quantile, rate, series
 from monitor import metrics as monitor

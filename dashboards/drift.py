@@ -1,19 +1,8 @@
 """*Drift*: what moved, how far, and what the tests make of it."""
 
 from dashboards.application import CHOSEN, MINE, OF_SUBJECTS, OF_VERSIONS, STEP, over_time
-from dashboards.panels import (
-    WIDE,
-    Json,
-    Unit,
-    application_variable,
-    asks,
-    assembled,
-    chart,
-    listing,
-    reads,
-    segment_variable,
-    version_variable,
-)
+from dashboards.frame import application_variable, assembled, segment_variable, version_variable
+from dashboards.panels import WIDE, Json, Unit, asks, chart, listing, reads
 from dashboards.provisioning import CONSOLE
 from dashboards.queries import added, increase, largest, series
 from monitor import metrics as monitor

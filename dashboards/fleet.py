@@ -1,7 +1,8 @@
 """*Fleet*: is anything wrong, in which application, and since when."""
 
 from dashboards import rules
-from dashboards.panels import Json, Unit, asks, assembled, chart, listing, number, reads
+from dashboards.frame import assembled
+from dashboards.panels import Json, Unit, asks, chart, listing, number, reads
 from dashboards.provisioning import CONSOLE
 from dashboards.queries import added, largest, rate, series
 from monitor import metrics as monitor

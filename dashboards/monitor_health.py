@@ -1,17 +1,8 @@
 """*Monitor health*: whether somebody watches, keeps up and gets through to people."""
 
 from dashboards import rules
-from dashboards.panels import (
-    THIRD,
-    Json,
-    Unit,
-    asks,
-    assembled,
-    chart,
-    listing,
-    number,
-    reads,
-)
+from dashboards.frame import assembled
+from dashboards.panels import THIRD, Json, Unit, asks, chart, listing, number, reads
 from dashboards.provisioning import CONSOLE
 from dashboards.queries import added, increase, largest, quantile, rate, series
 from monitor import metrics as monitor

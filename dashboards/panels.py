@@ -1,28 +1,23 @@
-"""What dashboards are put together from: panels, queries, variables, annotations, links."""
+"""What dashboards show: charts, numbers and lists, and what they ask."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.provisioning import POSTGRES, PROMETHEUS
-from dashboards.queries import series
-from serving.metrics import LATENCY, REVISION
 
 Json = dict[str, Any]
 
 METRICS = models.DataSourceRef(type_val="prometheus", uid=PROMETHEUS)
 RECORD = models.DataSourceRef(type_val="postgres", uid=POSTGRES)
-TAG = "leadsman"
 WIDE, HALF, THIRD, SIXTH = 24, 12, 8, 4
 """Widths of a panel in columns of the grid."""
 
@@ -37,11 +32,10 @@ class Unit(StrEnum):
     BYTES = "bytes"
     A_SECOND = "reqps"
     ROWS_A_SECOND = "rowsps"
-    SINCE = "dateTimeFromNow"
 
 
 @dataclass(frozen=True, slots=True)
-class _RecordQuery(Dataquery):
+class RecordQuery(Dataquery):
     """A statement to Postgres, in the words of Grafana's data source for it."""
 
     sql: str
@@ -90,7 +84,7 @@ class _Built(Builder[Dataquery]):
     def build(self) -> Dataquery:
         if self._query.sql:
             shape = "table" if self._instant else "time_series"
-            return _RecordQuery(self._query.text, self._ref, shape)
+            return RecordQuery(self._query.text, self._ref, shape)
         built = prometheus.Dataquery().expr(self._query.text).ref_id(self._ref).datasource(METRICS)
         built = built.legend_format(self._query.legend or "__auto")
         if self._instant:
@@ -191,7 +185,7 @@ def number(
 
 def listing(
     title: str, about: str, *queries: Query, width: int = WIDE, height: int = 8,
-    links: dict[str, tuple[str, str]] | None = None, units: dict[str, Unit] | None = None,
+    links: dict[str, tuple[str, str]] | None = None,
 ) -> table.Panel:  # fmt: skip
     """Rows.
 
@@ -199,8 +193,6 @@ def listing(
     ----------
     links
         By column: title and address of where a click on its value leads.
-    units
-        By column.
     """
     panel: table.Panel = _filled(table.Panel(), title, about, queries, instant=True)
     panel = panel.height(height).span(width).show_header(True)
@@ -208,10 +200,6 @@ def listing(
         link = {"title": said, "url": address, "targetBlank": address.startswith("${console}")}
         panel = panel.override_by_name(
             column, [models.DynamicConfigValue(id_val="links", value=[link])]
-        )
-    for column, unit in (units or {}).items():
-        panel = panel.override_by_name(
-            column, [models.DynamicConfigValue(id_val="unit", value=unit.value)]
         )
     return panel
 
@@ -221,177 +209,3 @@ def _limit(limit: float | None, *, below: str = "green", above: str = "red") -> 
     if limit is not None:
         steps.append(models.Threshold(value=limit, color=above))
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
-
-
-def application_variable() -> dashboard.QueryVariable:
-    """Which application is shown: those that have answered while Prometheus looked."""
-    return (
-        dashboard.QueryVariable("application")
-        .label("Application")
-        .description("What a client calls.")
-        .datasource(METRICS)
-        .query(_label_values(series(REVISION), "application"))
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(models.VariableSort.ALPHABETICAL_ASC)
-    )
-
-
-def version_variable() -> dashboard.QueryVariable:
-    """Which of its versions; all of them at first."""
-    answered = series(LATENCY, "count", application="$application")
-    return (
-        dashboard.QueryVariable("version")
-        .label("Version")
-        .description("Versions that have answered.")
-        .datasource(METRICS)
-        .query(_label_values(answered, "version"))
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .multi(True)
-        .include_all(True)
-        .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
-        .sort(models.VariableSort.ALPHABETICAL_ASC)
-    )
-
-
-SEGMENTS = """SELECT DISTINCT segment AS __value,
-CASE segment WHEN '' THEN 'everything' ELSE segment END AS __text
-FROM subject_log WHERE application = ${application:sqlstring} ORDER BY 1"""
-
-
-def segment_variable() -> dashboard.QueryVariable:
-    """Which part of the traffic; everything where none is chosen."""
-    return (
-        dashboard.QueryVariable("segment")
-        .label("Segment")
-        .description("Part of the traffic that watches tell apart.")
-        .datasource(RECORD)
-        .query(SEGMENTS)
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .current(models.VariableOption(selected=True, text="everything", value=""))
-    )
-
-
-def _label_values(selector: str, label: str) -> str:
-    return f"label_values({selector}, {label})"
-
-
-class _AnnotationTarget(models.AnnotationTarget):
-    """A statement to Postgres that gives the columns time, text and tags."""
-
-    def __init__(self, sql: str) -> None:
-        super().__init__(limit=200, type_val="tags")
-        self.sql = sql
-
-    def to_json(self) -> Json:
-        asked = _RecordQuery(self.sql, "Anno", "table").to_json()
-        return {**super().to_json(), **asked}
-
-
-def annotations(only: str = "") -> list[Builder[models.AnnotationQuery]]:
-    """Alarms and revisions of the route, over every chart.
-
-    Parameters
-    ----------
-    only
-        A condition in SQL, beginning with AND.
-    """
-    found = {
-        ("Alarms", "red"): f"""SELECT alarmed_at AS time,
-            application || ': ' || coalesce(watch, 'a watch that was removed') || ' of ' || version
-            || CASE segment WHEN '' THEN '' ELSE ' where ' || segment END AS text,
-            tier AS tags
-            FROM alarm_log WHERE $__timeFilter(alarmed_at) {only} ORDER BY 1""",
-        ("Revisions", "blue"): f"""SELECT created_at AS time,
-            application || ': revision ' || revision || ' (' || kind || ') by ' || actor || ': '
-            || serves AS text, kind AS tags
-            FROM revision_log WHERE $__timeFilter(created_at) {only} ORDER BY 1""",
-    }
-    made: list[Builder[models.AnnotationQuery]] = []
-    for (name, colour), sql in found.items():
-        target = _AnnotationTarget(reads(sql).text)
-        query = dashboard.AnnotationQuery().name(name).datasource(RECORD).enable(True)
-        built = query.icon_color(colour).build()
-        built.target = target
-        made.append(_Ready(built))
-    return made
-
-
-class _Ready(Builder[Any]):
-    """Something built already, where a builder is asked for."""
-
-    def __init__(self, built: Any) -> None:
-        self._built = built
-
-    def build(self) -> Any:
-        return self._built
-
-
-def _links(console: str) -> list[Builder[models.DashboardLink]]:
-    there = (
-        dashboard.DashboardLink("Console")
-        .type(models.DashboardLinkType.LINK)
-        .url(console)
-        .icon("external link")
-        .tooltip("The monitor's own page: incidents, approvals, evidence")
-        .target_blank(True)
-    )
-    others = (
-        dashboard.DashboardLink("Leadsman")
-        .type(models.DashboardLinkType.DASHBOARDS)
-        .tags([TAG])
-        .as_dropdown(True)
-        .keep_time(True)
-    )
-    return [there, others]
-
-
-_NEWER_STAT = {"percentChangeColorMode": "standard", "showPercentChange": False, "wideLayout": True}
-"""What Grafana asks of a number since the SDK was made, at the values that it takes by itself."""
-
-
-def assembled(
-    uid: str,
-    title: str,
-    about: str,
-    rows: Iterable[tuple[str, Sequence[Any]]],
-    *,
-    console: str,
-    link: str = "/",
-    variables: Sequence[Any] = (),
-    only: str = "",
-) -> Json:
-    """A dashboard of rows of panels.
-
-    Parameters
-    ----------
-    link
-        Path of the console's view that shows the same.
-    only
-        Which alarms and revisions are marked; a condition in SQL, beginning with AND.
-    """
-    made = (
-        dashboard.Dashboard(title)
-        .uid(uid)
-        .description(about)
-        .tags([TAG])
-        .editable()
-        .timezone("browser")
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .time("now-6h", "now")
-        .refresh("30s")
-        .annotations(annotations(only))
-        .links(_links(f"{console}{link}"))
-        .variables([dashboard.ConstantVariable("console").value(console), *variables])
-    )
-    for name, panels in rows:
-        made = made.with_row(dashboard.Row(name))
-        for panel in panels:
-            made = made.with_panel(panel)
-    built = made.build()
-    for place, panel in enumerate(built.panels or [], 1):
-        panel.id_val = place
-    plain: Json = json.loads(json.dumps(built, cls=JSONEncoder))
-    for panel in plain["panels"]:
-        if panel["type"] == "stat":
-            panel["options"] |= _NEWER_STAT
-    return plain

@@ -1,7 +1,8 @@
 """*Serving health*: whether answers leave in time and reach the record."""
 
 from dashboards import rules
-from dashboards.panels import THIRD, Json, Unit, asks, assembled, chart, listing, number
+from dashboards.frame import assembled
+from dashboards.panels import THIRD, Json, Unit, asks, chart, listing, number
 from dashboards.provisioning import CONSOLE
 from dashboards.queries import added, increase, largest, quantile, rate, series
 from serving import metrics as serving
