@@ -1,11 +1,12 @@
 """scikit-learn estimators and pipelines, stored by joblib or by skops.
 
-A joblib file is a pickle and runs what it brings. A skops file is data: a type in it that skops
-does not know to be harmless is refused by name, unless it is one of scikit-learn's, numpy's or
-scipy's own.
+A joblib file is a pickle and runs what it brings. A skops file is data: what skops does not know to
+be harmless is refused by name, unless it is a class of scikit-learn. Functions are never taken from
+a file's word: a step that calls `eval` is a program, whichever package the function is of.
 """
 
 import importlib
+import inspect
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block
 from serving.replica.frameworks.rows import Frames, places
 
-TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy", "builtins")
-"""Packages whose own types are loaded from a skops file."""
+TRUSTED_PACKAGE = "sklearn"
+"""Whose classes are loaded from a skops file, beyond those that skops knows."""
 
 
 class SklearnModel:
@@ -79,10 +80,20 @@ def _skops(path: Path) -> Any:
             "the artefact is a skops file, and skops is not in this environment"
         ) from error
     unknown = io.get_untrusted_types(file=path)
-    strange = [one for one in unknown if one.partition(".")[0] not in TRUSTED_PACKAGES]
+    strange = [one for one in unknown if not _is_class_of_sklearn(one)]
     if strange:
         raise ArtefactError(
             f"the skops file holds types that may run code: {', '.join(strange)}; deploy it as a "
             "joblib file if you trust them"
         )
     return io.load(path, trusted=unknown)
+
+
+def _is_class_of_sklearn(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    if module.partition(".")[0] != TRUSTED_PACKAGE:
+        return False
+    try:
+        return inspect.isclass(getattr(importlib.import_module(module), attribute, None))
+    except ImportError:
+        return False

@@ -1,6 +1,7 @@
 """Artefacts and models that are wrong: each is told at the right place, and nothing else moves."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import httpx
 import joblib
 import pytest
+import skops.io
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from tests.contract.frameworks.conftest import payments
 from tests.support.serving import ServingProcess, single
@@ -179,6 +183,19 @@ def test_an_artefact_changed_on_disk_is_not_loaded(desk: Desk, serving: ServingP
 def list_artefacts(serving: ServingProcess, digest: str) -> list[Path]:
     """The stored files of a digest."""
     return sorted(serving.folder.rglob(f"artefacts/{digest}*"))
+
+
+@pytest.mark.parametrize("function", [eval, os.system], ids=["eval", "os.system"])
+def test_a_skops_file_that_would_call_a_program_is_refused_by_its_name(
+    desk: Desk, function: Callable[..., Any]
+) -> None:
+    step = FunctionTransformer(function)
+    data = skops.io.dumps(make_pipeline(step, LogisticRegression()))
+    problem = desk.tried(data)
+    assert problem["code"] == "version_failed_to_start"
+    assert (
+        f"types that may run code: {function.__module__}.{function.__name__}" in problem["detail"]
+    )
 
 
 def test_only_an_admin_key_registers_a_version(desk: Desk, serving: ServingProcess) -> None:
