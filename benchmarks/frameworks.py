@@ -25,17 +25,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
-from rich.console import Console
-from rich.table import Table
+# The name of a neighbour, serving.py, is a package's too.
+sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
 
-from serving.launchers.environment_store import EnvironmentStore
-from serving.launchers.process import ProcessLauncher
-from serving.records import Version
-from serving.replica.inspection import inspect
-from serving.replica.protocol import Encoding, Frame, Kind
-from serving.replica_client import (
+import numpy as np  # noqa: E402
+import psutil  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from serving.launchers.environment_store import EnvironmentStore  # noqa: E402
+from serving.launchers.process import ProcessLauncher  # noqa: E402
+from serving.records import Version  # noqa: E402
+from serving.replica.inspection import inspect  # noqa: E402
+from serving.replica.protocol import Encoding, Frame, Kind  # noqa: E402
+from serving.replica_client import (  # noqa: E402
     Hello,
     ReplicaConnection,
     parse_answer,

@@ -15,9 +15,10 @@ from serving.replica.inspection.description import DamagedArtefactError, Descrip
 
 FORM = "a pickle"
 COMPRESSED = "a compressed pickle"
-READ = 64 * 1024**2
-"""Bytes that are looked through for the release that wrote it."""
+READ = 8 * 1024**2
+"""Bytes at the beginning that are looked through for the release that wrote it."""
 CHUNK = 1024**2
+"""Bytes read at once; as many at the end are looked through as well."""
 
 _BY_PACKAGE = {
     "sklearn": "sklearn", "imblearn": "sklearn", "xgboost": "sklearn", "lightgbm": "sklearn",
@@ -65,13 +66,13 @@ def describe(artefact: Path, head: bytes) -> Description | None:
         raise DamagedArtefactError(f"the compressed pickle is not whole: {error}") from error
     if not _is_pickle(begin):
         return None
-    if end != b".":
+    if not end.endswith(b"."):
         raise DamagedArtefactError(
             "the pickle is not whole: it does not end with its last mark, so it was cut off, or "
             "something stands behind it"
         )
     package = _root_package(begin)
-    found = _SKLEARN.search(begin)
+    found = _SKLEARN.search(begin) or _SKLEARN.search(end)
     made_with = {"scikit-learn": found[1].decode()} if found else {}
     # The class of the root is that of an estimator, or the estimators are somewhere inside.
     framework = _BY_PACKAGE.get(package, "sklearn" if found else "python")
@@ -101,17 +102,18 @@ def _open(artefact: Path, head: bytes) -> BinaryIO:
 
 
 def _ends(artefact: Path, head: bytes) -> tuple[bytes, bytes]:
-    """The first bytes, unpacked, and the last one."""
+    """The first and the last bytes, unpacked."""
     if not _compressed(head):
         with artefact.open("rb") as file:
             begin = file.read(READ)
-            file.seek(-1, io.SEEK_END)
-            return begin, file.read(1)
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - CHUNK))
+            return begin, file.read()
     gathered, end = bytearray(), b""
     with _open(artefact, head) as stream:
         while data := stream.read(CHUNK):
             gathered += data[: READ - len(gathered)]
-            end = data[-1:]
+            end = (end + data)[-CHUNK:]
     return bytes(gathered), end
 
 

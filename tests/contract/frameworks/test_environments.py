@@ -64,10 +64,10 @@ def test_of_several_that_want_an_environment_one_builds_it_and_tells_how_far_it_
 def test_a_version_that_states_nothing_runs_in_the_usual_environment(tmp_path: Path) -> None:
     store, usual = EnvironmentStore(tmp_path / "none"), Path("/usual/python")
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for manifest in ({}, {"python": own}, {"requirements": []}):
-        assert asyncio.run(store.python(wanted(**manifest), usual)) == usual
-    other = {"python": "/opt/other/python"}
-    assert asyncio.run(store.python(wanted(**other), usual)) == Path("/opt/other/python")
+    for one in (wanted(), wanted(python=own), wanted(requirements=[])):
+        assert asyncio.run(store.python(one, usual)) == usual
+    other = wanted(python="/opt/other/python")
+    assert asyncio.run(store.python(other, usual)) == Path("/opt/other/python")
     assert not (tmp_path / "none").exists()
 
 
