@@ -13,7 +13,7 @@ from typing import Any
 from serving.batching import BatchQueue, Outcome, QueueOptions, State
 from serving.errors import InvalidInputError, ProbeFailedError, VersionFailedToStartError
 from serving.inputs import InputCodec
-from serving.launchers.base import Launcher, Limits, TellsProgress
+from serving.launchers.base import Launcher, Limits, Prepares
 from serving.records import InputSchema, ReplicaPlan, Version
 
 log = logging.getLogger("serving.replicas")
@@ -224,10 +224,25 @@ class Replicas:
         ]
         return next((one for one in states if one != State.READY), next(iter(states), None))
 
+    async def prepare(self, versions: Iterable[Version]) -> None:
+        """Let the launcher make what versions' first starts need, which is nobody's start as yet.
+
+        Raises
+        ------
+        VersionFailedToStartError
+            If it cannot; carries what the one who makes it said.
+        """
+        if isinstance(self._launcher, Prepares):
+            for version in versions:
+                try:
+                    await self._launcher.prepare(version, self._python)
+                except OSError as error:
+                    raise VersionFailedToStartError(version.ref, str(error), "") from error
+
     def progress(self, version: Version) -> str | None:
         """What the launcher does for a version that is starting; none if it does not say."""
         launcher = self._launcher
-        return launcher.progress(version) if isinstance(launcher, TellsProgress) else None
+        return launcher.progress(version) if isinstance(launcher, Prepares) else None
 
     def are_ready(self, keys: Iterable[QueueKey]) -> bool:
         """Whether each of these queues answers now."""

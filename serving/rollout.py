@@ -297,6 +297,8 @@ class Rollout:
 
     async def _agree_and_record(self, change: "_Change", line: Line) -> RouteState:
         target, probe = change.target, change.order.probe
+        # Before anybody is asked to start within the time: environments take minutes to build.
+        await self._replicas.prepare(line.versions.values())
         async with self._agreement.proposed(
             change.application.id, target.policy, target.schema, probe
         ) as proposal:

@@ -139,8 +139,17 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
-class TellsProgress(Protocol):
-    """A launcher whose starts may take minutes, as those that build something do."""
+class Prepares(Protocol):
+    """A launcher that makes something before the first start of a version, which takes minutes."""
+
+    async def prepare(self, version: Version, python: Path | None) -> None:
+        """Make what a version's starts need, where it is not there: its environment, its image.
+
+        Raises
+        ------
+        OSError
+            As `start` does.
+        """
 
     def progress(self, version: Version) -> str | None:
-        """What is being done for a version just now, in words; none if nothing is."""
+        """What is being made for a version just now, in words; none if nothing is."""

@@ -240,6 +240,10 @@ class ProcessLauncher:
             self._look_at_logs()
         return replica
 
+    async def prepare(self, version: Version, python: Path | None) -> None:
+        """Build its environment where it needs one of its own."""
+        await self.environments.python(version, python)
+
     def progress(self, version: Version) -> str | None:
         """How far the build of its environment is."""
         return self.environments.progress(version)

@@ -9,9 +9,9 @@ from serving.launchers.base import (
     UNLIMITED,
     Launcher,
     Limits,
+    Prepares,
     Replica,
     StartRefusedError,
-    TellsProgress,
 )
 from serving.records import Version
 
@@ -62,10 +62,15 @@ class VerifyingLauncher:
         """As the launcher finds them."""
         return await self.launcher.find()
 
+    async def prepare(self, version: Version, python: Path | None) -> None:
+        """As the launcher does, if it has anything to make."""
+        if isinstance(self.launcher, Prepares):
+            await self.launcher.prepare(version, python)
+
     def progress(self, version: Version) -> str | None:
         """As the launcher tells it, if it does."""
         launcher = self.launcher
-        return launcher.progress(version) if isinstance(launcher, TellsProgress) else None
+        return launcher.progress(version) if isinstance(launcher, Prepares) else None
 
 
 def _marks(path: Path) -> _Marks:
