@@ -265,7 +265,8 @@ def main() -> int:
     parser.add_argument("--docs", action="store_true", help="put the table into docs/frameworks.md")
     parser.add_argument("--environments", type=Path, default=ROOT / ".environments")
     options = parser.parse_args()
-    console, results = Console(), []
+    # Into a file the table goes unbroken.
+    console, results = Console(width=None if sys.stdout.isatty() else 170), []
     for name in options.only:
         # Of torch pip finds a build without CUDA where the machine has one.
         installer = "pip" if CASES[name] == PYTORCH else None
