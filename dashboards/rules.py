@@ -94,8 +94,10 @@ def serving_alerts() -> Iterator[Alert]:
     )  # fmt: skip
     yield Alert(
         "LeadsmanNoReplica",
-        # A version that no route needs has no replicas and no rows that wait.
-        largest(series(serving.REPLICAS_READY), "version"), "== 0", "1m", PAGE,
+        largest(series(serving.REPLICAS_READY), "version"),
+        # One that is being started for the first time, or stays warm, was not asked for anything.
+        f"== 0 and on (version) {added(rate(serving.LATENCY, '5m', 'count'), 'version')} > 0",
+        "1m", PAGE,
         "No replica of {{ $labels.version }} answers; its applications give default answers.",
     )  # fmt: skip
     yield Alert(
