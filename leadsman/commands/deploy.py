@@ -107,7 +107,8 @@ def deploy(
         registered = _register(client, model, manifest, artefact)
         if rows is not None:
             shown.update(f"storing {len(rows['rows'])} reference rows of {name}")
-            client.serving("PUT", f"/v1/models/{model}/versions/{version}/reference", rows)
+            with _progress(model, version, shown.update):
+                client.serving("PUT", f"/v1/models/{model}/versions/{version}/reference", rows)
         _ensure_application(client, application, task, rows, registered["manifest"])
         shown.update(f"starting {name}, probing it, switching to it")
         route = client.found("GET", f"/v1/applications/{application}/route")
