@@ -215,7 +215,9 @@ def is_connection_failure(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
             return True
-        return isinstance(error.orig, BaseException) and is_connection_failure(error.orig)
+        # A server that is still starting comes as an error of no kind; its cause has the kind.
+        said = error.orig, getattr(error.orig, "__cause__", None)
+        return any(isinstance(one, BaseException) and is_connection_failure(one) for one in said)
     if isinstance(error, OSError):
         known = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
         return known or error.errno is None
