@@ -17,6 +17,7 @@ def train(folder: Path) -> Path:
     """Fit it, and store it in a folder."""
     builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.sql.shuffle.partitions", "1")
+    builder = builder.config("spark.python.unix.domain.socket.enabled", "true")
     for name in ("host", "bindAddress"):
         builder = builder.config(f"spark.driver.{name}", "127.0.0.1")
     session = builder.getOrCreate()

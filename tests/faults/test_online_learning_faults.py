@@ -12,7 +12,7 @@ from river import linear_model
 
 from tests.support.serving import ServingProcess, single
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 URL = "/v1/applications/payments"
 APPLICATION = {
@@ -61,7 +61,7 @@ def test_each_label_is_learned_once_whenever_serving_is_killed(
         process.kill()
         process.start()
     label_some(client)
-    total, end = LABELS * (KILLS + 1), time.monotonic() + 90
+    total, end = LABELS * (KILLS + 1), time.monotonic() + 180
     while True:
         versions = client.get("/v1/models/online/versions").json()["versions"]
         learned = [one["manifest"]["learned"] for one in versions if one["version"] != "1"]

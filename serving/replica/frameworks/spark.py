@@ -6,6 +6,7 @@ So the stages before the last are computed here, and the last one is asked row b
 another one is refused with its name.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -176,11 +177,17 @@ def load(artefact: Artefact) -> SparkModel:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")
+        # What the JVM hands over goes by a socket file: a port may be knocked at by anybody, and
+        # whoever comes first gets the one connection.
+        .config("spark.python.unix.domain.socket.enabled", "true")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
     path = str(artefact.path.resolve())
-    told = DefaultParamsReader.loadMetadata(path, session)
+    metadata = sorted((artefact.path / "metadata").glob("part-*"))
+    if not metadata:
+        raise ArtefactError("expected a saved model of Spark, found no metadata")
+    told = json.loads(metadata[0].read_text().splitlines()[0])
     if told["class"].endswith(".PipelineModel"):
         return SparkModel(session, PipelineModel.load(path).stages, artefact)
     single = DefaultParamsReader.loadParamsInstance(path, session)
