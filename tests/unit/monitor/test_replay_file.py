@@ -35,7 +35,7 @@ def test_each_change_is_found_by_the_signal_that_it_is_about(tmp_path: Path) -> 
         if row >= 3500:
             rows["age"][row] *= 1.3
         if row >= 4500:
-            rows["city"][row] = "Paris"
+            rows["city"][row] = "Oslo"
         if row >= 5500 and row % 3:
             rows["member"][row] = None
         if row >= 6500 and row % 3 == 0:
