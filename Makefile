@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	python=$$($$name -c 'import sys; print(sys.executable)'); break; done; \
 	if [ -z "$${python:-}" ]; then echo "expected python3 of 3.11 or newer on the path, found none" >&2; exit 1; fi
 
-.PHONY: help install demo test test-frameworks lint format up clean
+.PHONY: help install demo test test-frameworks test-containers lint format up clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ test: install ## Run every test
 
 test-frameworks: install ## Run the tests of heavy frameworks, each in an environment of its own
 	@$(PYTHON) -m pytest tests/contract/frameworks -m frameworks $(ARGS)
+
+test-containers: install ## Run the tests that need a Docker Engine, which is started where none runs
+	@.ci/with-engine $(PYTHON) -m pytest -m containers $(ARGS)
 
 lint: install ## Check form, types and who imports whom
 	@$(VENV)/bin/ruff check .

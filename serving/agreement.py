@@ -268,7 +268,7 @@ def _raise_if_refused(one: Participant) -> None:
         return
     reason = f"{said['reason']} (in serving process {one.name})"
     if said["code"] == ProbeFailedError.code:
-        raise ProbeFailedError(said["ref"], reason)
+        raise ProbeFailedError(said["ref"], reason, said["last_words"])
     raise VersionFailedToStartError(said["ref"] or "A version", reason, said["last_words"])
 
 

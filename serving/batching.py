@@ -136,6 +136,10 @@ class BatchQueue:
         """The end of a replica's standard error: of one that does not answer, if there is one."""
         return self._set.last_words
 
+    async def words(self) -> str:
+        """The end of what a replica wrote, which may have to be fetched."""
+        return await self._set.words()
+
     @property
     def restarts(self) -> int:
         """Replicas that were replaced."""

@@ -488,10 +488,12 @@ class ProbeFailedError(ServingError):
     code = "probe_failed"
     title = "The version started but does not answer"
 
-    def __init__(self, ref: str, reason: str) -> None:
-        super().__init__(f"{ref} did not answer the probe: {reason}.")
+    def __init__(self, ref: str, reason: str, last_words: str = "") -> None:
+        words = f" Its last words:\n{last_words}" if last_words.strip() else ""
+        super().__init__(f"{ref} did not answer the probe: {reason}.{words}")
         self.ref = ref
         self.reason = reason
+        self.last_words = last_words
 
 
 class UnavailableError(ServingError):

@@ -60,6 +60,10 @@ class ReplicaSet:
         silent = [one for one in self.members if one.state != State.READY]
         return (silent or self.members)[0].supervisor.last_words
 
+    async def words(self) -> str:
+        """The end of what a replica wrote, which may have to be fetched."""
+        return await self.members[0].supervisor.words()
+
     @property
     def restarts(self) -> int:
         """Replicas that were replaced."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from serving.errors import VersionFailedToStartError
-from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica
+from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica, TellsSoFar
 from serving.records import Version
 from serving.replica.protocol import Frame, Kind, ProtocolError
 from serving.replica_client import Hello, ReplicaConnection, parse_hello, reach
@@ -62,6 +62,8 @@ class ReplicaSupervisor:
         self._on_frame = on_frame
         self._on_lost = on_lost
         self._replica: Replica | None = None
+        self._words_before = ""
+        """The last words of the replica that was lost last."""
         self._connection: ReplicaConnection | None = None
         self._ended: asyncio.Future[str] | None = None
         self._greeted: asyncio.Future[Hello] | None = None
@@ -76,6 +78,13 @@ class ReplicaSupervisor:
     def last_words(self) -> str:
         """The end of the replica's standard error."""
         return "" if self._replica is None else self._replica.last_words()
+
+    async def words(self) -> str:
+        """The end of what the replica wrote; of the one before it where that has just ended."""
+        if self._words_before:
+            return self._words_before
+        replica = self._replica
+        return await replica.words_so_far() if isinstance(replica, TellsSoFar) else self.last_words
 
     async def start(self, within: float) -> Hello:
         """Bring the first replica up; from then on it is kept alive until `stop`."""
@@ -171,6 +180,7 @@ class ReplicaSupervisor:
         assert self._ended is not None  # set by every _bring_up, and one has succeeded
         reason = await self._ended
         await self._bury()
+        self._words_before = self.last_words
         log.warning(
             "replica_lost version=%s reason=%s last_words=%s",
             self._version.ref, reason, self.last_words[-500:],

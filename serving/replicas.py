@@ -282,7 +282,8 @@ class Replicas:
         deadline = asyncio.get_running_loop().time() + self._start_within.total_seconds()
         for answer in await asyncio.gather(*(queue.submit(block, deadline) for block in blocks)):
             if answer.outcome != Outcome.ANSWERED:
-                raise ProbeFailedError(ref, answer.error or answer.outcome.name.lower())
+                why = answer.error or answer.outcome.name.lower()
+                raise ProbeFailedError(ref, why, await queue.words())
 
     def _is_needed(self, key: QueueKey, *, by_routes: bool = False) -> bool:
         claimed = self._claims[key] > 0 and not by_routes

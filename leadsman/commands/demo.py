@@ -29,8 +29,19 @@ def demo(
         int | None, typer.Option(help="Port of the monitor; a free one near 8001.")
     ] = None,
     launcher: OfReplicas = None,
+    elsewhere: Annotated[
+        bool, typer.Option("--elsewhere", help="Play on the service that LEADSMAN_URL names.")
+    ] = False,
+    trainer_host: Annotated[
+        str | None, typer.Option(help="Name under which that service's monitor reaches the demo.")
+    ] = None,
 ) -> None:
     """Serve the electricity market, release a bad version, and watch the world change."""
     from leadsman.demo.run import Wishes, run
 
-    run(Wishes(speed, leave, report, data_dir, until, port, monitor_port, launcher))
+    run(
+        Wishes(
+            speed, leave, report, data_dir, until, port, monitor_port, launcher, elsewhere,
+            trainer_host,
+        )
+    )  # fmt: skip

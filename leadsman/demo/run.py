@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leadsman.demo import record
+from leadsman.demo.elsewhere import Elsewhere
 from leadsman.demo.events import Story
 from leadsman.demo.ledger import Ledger
 from leadsman.demo.market import (
@@ -55,6 +56,10 @@ class Wishes:
     port: int | None
     monitor_port: int | None
     launcher: str | None = None
+    elsewhere: bool = False
+    """Play on the service that the environment names."""
+    trainer_host: str | None = None
+    """Name under which that service's monitor reaches the demo."""
 
 
 def run(wishes: Wishes) -> None:
@@ -70,10 +75,7 @@ def run(wishes: Wishes) -> None:
     if not TRAINED_ON < wishes.until <= len(market.labels):
         raise CommandError(f"--until: expected {TRAINED_ON + 1} to {len(market.labels)}")
     folder = (wishes.data_dir or Path(".leadsman") / "demo").absolute()
-    variables = dict(settings(wishes.speed))
-    if wishes.launcher is not None:
-        variables["SERVING_LAUNCHER"] = wishes.launcher
-    service = Service(folder, wishes.port, wishes.monitor_port, variables)
+    service = Elsewhere(folder) if wishes.elsewhere else _own(folder, wishes)
     try:
         with err.status("starting Postgres, serving and the monitor"):
             service.start()
@@ -86,6 +88,13 @@ def run(wishes: Wishes) -> None:
     finally:
         service.stop()
     _judge(told, wishes)
+
+
+def _own(folder: Path, wishes: Wishes) -> Service:
+    variables = dict(settings(wishes.speed))
+    if wishes.launcher is not None:
+        variables["SERVING_LAUNCHER"] = wishes.launcher
+    return Service(folder, wishes.port, wishes.monitor_port, variables)
 
 
 def settings(speed: float) -> Mapping[str, str]:
@@ -108,12 +117,19 @@ def faster(speed: float) -> float:
     return speed * SECONDS_A_YEAR / ROWS_A_YEAR
 
 
-def _play(market: Market, service: Service, wishes: Wishes, began: float) -> Json:
+def _play(market: Market, service: Service | Elsewhere, wishes: Wishes, began: float) -> Json:
     connection, story = service.connection, Story()
     traffic = Traffic(market, connection, speed=wishes.speed, first=TRAINED_ON, last=wishes.until)
     ledger = Ledger(TRAINED_ON, wishes.until, traffic.row_of)
     releases = Releases(connection, APPLICATION)
-    trainer = Trainer(service.data_dir, APPLICATION, releases, story, lambda: traffic.row)
+    trainer = Trainer(
+        service.data_dir,
+        APPLICATION,
+        releases,
+        story,
+        lambda: traffic.row,
+        host=wishes.trainer_host,
+    )  # fmt: skip
     watcher = Watcher(service.data_dir, APPLICATION, ledger, story)
     sender = threading.Thread(target=traffic.run, name="traffic")
     try:
@@ -199,7 +215,7 @@ def _budgets(traffic: Traffic, speed: float) -> Json:
     }
 
 
-def _stay(service: Service) -> None:
+def _stay(service: Service | Elsewhere) -> None:
     connection = service.connection
     out.print(f"the service stays up: {connection.serving_url}/docs, {connection.monitor_url}")
     out.print(f"ask it: LEADSMAN_DATA_DIR={service.data_dir} leadsman status; Ctrl-C stops it")

@@ -70,7 +70,7 @@ class Service:
         ChildFailedError
             If it does not come up; the error carries its last words.
         """
-        _clear(self.data_dir)
+        clear(self.data_dir)
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -108,7 +108,7 @@ class Service:
             self._process.wait()
 
 
-def _clear(data_dir: Path) -> None:
+def clear(data_dir: Path) -> None:
     """Make the folder afresh; refuse one that holds anything but an earlier demo."""
     if data_dir.exists() and any(data_dir.iterdir()):
         if not (data_dir / MARK).exists():

@@ -74,6 +74,8 @@ class Trainer:
         Is told what happens.
     row
         Row of the market at present.
+    host
+        Name under which the monitor reaches this process, where it runs on another host.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Trainer:
         releases: Releases,
         story: Story,
         row: Callable[[], int],
+        *,
+        host: str | None = None,
     ) -> None:
         self.attempts: list[Attempt] = []
         self.refused = 0
@@ -96,7 +100,9 @@ class Trainer:
         self._seen: set[str] = set()
         self._alerts: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stop = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._host = host or "127.0.0.1"
+        address = "0.0.0.0" if host else "127.0.0.1"
+        self._server = ThreadingHTTPServer((address, 0), self._handler())
         self._server.daemon_threads = True
         self._threads = [
             threading.Thread(target=self._server.serve_forever, name="trainer-http"),
@@ -106,7 +112,7 @@ class Trainer:
     @property
     def url(self) -> str:
         """Where the webhook leads."""
-        return f"http://127.0.0.1:{self._server.server_port}/alerts"
+        return f"http://{self._host}:{self._server.server_port}/alerts"
 
     def start(self, secret: str) -> None:
         """Begin to listen; deliveries are signed with this secret."""

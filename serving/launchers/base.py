@@ -96,6 +96,14 @@ class Replica(Protocol):
         """The end of what it wrote, after `stop`: also what ended it, where it could not say."""
 
 
+@runtime_checkable
+class TellsSoFar(Protocol):
+    """A replica whose words are somewhere else as long as it runs, and have to be fetched."""
+
+    async def words_so_far(self) -> str:
+        """The end of what it wrote until now."""
+
+
 class Launcher(Protocol):
     """Starts replicas."""
 

@@ -127,7 +127,7 @@ class DockerReplica:
         """Keep how it ended and what it said: both go with the container."""
         code = int(state["ExitCode"])
         self._status = code if code <= FIRST_SIGNAL_STATUS else FIRST_SIGNAL_STATUS - code
-        said = self._container.logs(tail=200)[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        said = self._log()
         self._words = "\n".join(filter(None, (said, self._verdict(state, said))))
 
     def _verdict(self, state: dict[str, Any], said: str) -> str:
@@ -188,6 +188,17 @@ class DockerReplica:
                 # One that has ended by itself cannot be killed: the engine calls that a conflict.
                 if getattr(error, "status_code", None) != 409:
                     raise
+
+    async def words_so_far(self) -> str:
+        """The end of its log, also while it runs."""
+        if not self._words and not self._removed:
+            with contextlib.suppress(LauncherUnavailableError, StartRefusedError, NotFound):
+                return await self._engine.call(self._log)
+        return self._words
+
+    def _log(self) -> str:
+        end: bytes = self._container.logs(tail=200)[-LAST_WORDS_BYTES:]
+        return end.decode(errors="replace").strip()
 
     def last_words(self) -> str:
         """The end of its log, and what ended it."""

@@ -57,6 +57,8 @@ OWNER = "REPLICA_OF"
 model started itself has it."""
 LIFE = "REPLICA_LIFE"
 """Variable by which replicas of this process are told from those of an earlier one."""
+NAME = "REPLICA_NAME"
+"""Variable by which what a model started, in whichever group, is told from what others did."""
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 """What is written where memory was refused."""
@@ -71,9 +73,12 @@ class ProcessReplica:
         address: str,
         log: Path,
         folder: Path,
+        *,
         limits: Limits = UNLIMITED,
+        mark: str = "",
     ) -> None:
         self._process = process
+        self._mark = mark
         self._log = log
         self._folder = folder
         self._limits = limits
@@ -103,8 +108,15 @@ class ProcessReplica:
             self._process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(self._wait, grace.total_seconds())
         self.kill()
-        await asyncio.to_thread(self._process.wait)
+        await asyncio.to_thread(self._end_what_it_started)
         self.status()
+
+    def _end_what_it_started(self) -> None:
+        """Wait for the end, and end what the model took out of the group."""
+        self._process.wait()
+        for process in _with_variable(NAME, self._mark) if self._mark else ():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
     def _wait(self, seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -232,9 +244,10 @@ class ProcessLauncher:
             listener.bind(address)
             listener.listen(1)
             command = self._command(version, python, features, listener.fileno())
-            process = self._spawn(command, log, listener.fileno(), limits)
+            mark = f"{self._life}-{self._started}"
+            process = self._spawn(command, log, listener.fileno(), limits, mark)
         self._bound(process.pid, limits)
-        replica = ProcessReplica(process, address, log, folder, limits)
+        replica = ProcessReplica(process, address, log, folder, limits=limits, mark=mark)
         self._running.append(replica)
         if self._trimming is None:
             self._look_at_logs()
@@ -249,13 +262,14 @@ class ProcessLauncher:
         return self.environments.progress(version)
 
     def _spawn(
-        self, command: list[str], log: Path, fd: int, limits: Limits
+        self, command: list[str], log: Path, fd: int, limits: Limits, mark: str
     ) -> subprocess.Popen[bytes]:
         log.unlink(missing_ok=True)
         with log.open("ab") as words:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, cwd=self._home,
-                env=self._environment(limits), pass_fds=(fd,), start_new_session=True,
+                env=self._environment(limits) | {NAME: mark}, pass_fds=(fd,),
+                start_new_session=True,
             )  # fmt: skip
 
     def _bound(self, pid: int, limits: Limits) -> None:
@@ -326,13 +340,23 @@ class ProcessLauncher:
         return await asyncio.to_thread(self._find)
 
     def _find(self) -> list[Replica]:
-        found: list[Replica] = []
-        for process in psutil.process_iter():
-            # A process may end, or be somebody else's, while it is looked at.
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                variables = process.environ()
-                if variables.get(OWNER) != str(self._folder):
-                    continue
-                if variables.get(LIFE) != self._life and process.pid != os.getpid():
-                    found.append(LeftProcess(process))
-        return found
+        return [
+            LeftProcess(process)
+            for process in _with_variable(OWNER, str(self._folder), without=(LIFE, self._life))
+        ]
+
+
+def _with_variable(
+    name: str, value: str, *, without: tuple[str, str] | None = None
+) -> list[psutil.Process]:
+    """Other processes of this machine in whose environment a variable has a value."""
+    found = []
+    for process in psutil.process_iter():
+        # A process may end, or be somebody else's, while it is looked at.
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            variables = process.environ()
+            if process.pid == os.getpid() or variables.get(name) != value:
+                continue
+            if without is None or variables.get(without[0]) != without[1]:
+                found.append(process)
+    return found

@@ -1,33 +1,20 @@
 """Which launchers the contract is held against."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from serving.launchers.base import Launcher
 from tests.contract.launchers.launching import launcher_of
+from tests.support import images
 
-ROOT = Path(__file__).parents[3]
 CONTAINERS = pytest.mark.containers
 
 
 @pytest.fixture(scope="session")
 def base_image() -> str:
-    """The base of replicas' images; made from this machine where there is none."""
-    import docker
-    from docker.errors import ImageNotFound
-
-    name = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
-    client = docker.from_env()
-    try:
-        client.images.get(name)
-    except ImageNotFound:
-        subprocess.run([ROOT / "deploy/base-image", sys.executable, name], check=True)
-    finally:
-        client.close()
-    return name
+    """The base of replicas' images."""
+    return images.base_image()
 
 
 @pytest.fixture(
