@@ -16,6 +16,7 @@ from monitor import metrics
 from monitor.api import (
     alerts,
     automation,
+    caller,
     console,
     events,
     fleet,
@@ -76,6 +77,7 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way
     for part in (
         health,
+        caller,
         fleet,
         series,
         watches,

@@ -14,6 +14,8 @@ from monitor.records import Json
 
 STATES = ("firing", "pending", "acknowledged", "learning", "ok", "idle")
 """Worst first."""
+CALLING = ("firing", "pending", "acknowledged")
+"""States of an application with an open alert."""
 TIERS = ("rollback", "page", "info")
 """Gravest first."""
 HOURS = 24
@@ -37,14 +39,20 @@ class Standing:
     alerts: dict[str, int] = field(default_factory=dict)
     proposed: int = 0
     change: Json | None = None
+    worst: Json | None = None
+    """Number and title of the gravest open alert."""
 
 
 def order(standings: Iterable[Standing]) -> list[Standing]:
-    """Worst first: by state, by the gravest tier, by the number of alerts, then by name."""
+    """Worst first: by state, by the gravest tier, by the number of alerts, then by name.
 
-    def key(one: Standing) -> tuple[int, int, int, str]:
+    What fires only to inform comes after everything that people were called for.
+    """
+
+    def key(one: Standing) -> tuple[bool, int, int, int, str]:
         tier = TIERS.index(one.tier) if one.tier in TIERS else len(TIERS)
-        return STATES.index(one.state), tier, -sum(one.alerts.values()), one.name
+        calls = one.state in CALLING and one.tier != "info"
+        return not calls, STATES.index(one.state), tier, -sum(one.alerts.values()), one.name
 
     return sorted(standings, key=key)
 
@@ -91,6 +99,12 @@ _ALERTS = text("""
     SELECT application_id, state, tier, count(*) AS n FROM alerts
      WHERE state <> 'resolved' GROUP BY 1, 2, 3
 """)
+_WORST = text("""
+    SELECT DISTINCT ON (application_id) application_id, id, title FROM alerts
+     WHERE state <> 'resolved'
+     ORDER BY application_id, array_position(ARRAY['rollback', 'page', 'info'], tier),
+              array_position(ARRAY['firing', 'pending', 'acknowledged'], state), opened_at DESC
+""")
 _PROPOSED = text("""
     SELECT application_id, count(*) AS n FROM remedies WHERE state = 'proposed' GROUP BY 1
 """)
@@ -118,6 +132,7 @@ async def standings(connection: AsyncConnection) -> list[Standing]:
     alerts: dict[int, list[Any]] = defaultdict(list)
     for row in await connection.execute(_ALERTS):
         alerts[row.application_id].append(row)
+    worst = {r.application_id: r for r in await connection.execute(_WORST)}
     proposed = {r.application_id: int(r.n) for r in await connection.execute(_PROPOSED)}
     armed: set[tuple[int, str]] = set()
     limits: dict[tuple[int, str], float] = {}
@@ -153,6 +168,9 @@ async def standings(connection: AsyncConnection) -> list[Standing]:
                 reference=limits.get((row.id, subject)),
                 alerts=dict(by_tier),
                 proposed=proposed.get(row.id, 0),
+                worst={"id": worst[row.id].id, "title": worst[row.id].title}
+                if row.id in worst
+                else None,
                 change=None
                 if row.revision is None
                 else {

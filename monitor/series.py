@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Floats = NDArray[np.float64]
 
 MINUTE_S, HOUR_S = 60, 3600
+FINEST = timedelta(hours=2)
+"""Longest time that is drawn from the finest sums, which are kept for some days only."""
 MOST_POINTS = 2000
 """Points of one line at most."""
 LEVEL = 0.95
@@ -33,14 +36,19 @@ class Line:
     """NaN where there are fewer than two values."""
 
 
-def step_for(start: datetime, end: datetime, points: int) -> int:
-    """Seconds of one stretch, so that few enough of them cover the time: whole minutes, or hours.
+def step_for(start: datetime, end: datetime, points: int, finest_s: int = 10) -> int:
+    """Seconds of one stretch, so that few enough of them cover the time.
 
-    Sums over minutes are read up to a day at a time and those over hours beyond, so what is read
-    stays small however long the time is.
+    The finest sums are read up to two hours at a time, those over minutes up to a day, and those
+    over hours beyond: what is read stays small however long the time is.
     """
-    wanted = max((end - start).total_seconds() / points, MINUTE_S)
-    unit = MINUTE_S if end - start <= timedelta(days=1) and wanted < HOUR_S else HOUR_S
+    span = end - start
+    wanted = max(span.total_seconds() / points, 1)
+    unit = HOUR_S
+    if span <= FINEST and wanted < MINUTE_S:
+        unit = finest_s
+    elif span <= timedelta(days=1) and wanted < HOUR_S:
+        unit = MINUTE_S
     return int(-(-wanted // unit)) * unit
 
 
@@ -66,18 +74,33 @@ def intervals(n: NDArray[np.int64], total: Floats, squares: Floats) -> tuple[Flo
     return low, high
 
 
-_BUCKETS = text("""
-    SELECT subject, CAST(extract(epoch FROM at) AS bigint) / :width * :width AS start,
+_SUMS = """
+    SELECT subject, CAST(floor(extract(epoch FROM at)) AS bigint) / :width * :width AS start,
            sum(n) AS n, sum(total) AS total, sum(squares) AS squares
-      FROM signal_summaries
-     WHERE application_id = :application AND signal = :signal AND step_s = :step
+      FROM {table}
+     WHERE application_id = :application AND signal = :signal {step}
        AND at >= :start AND at < :end
   GROUP BY 1, 2 ORDER BY 1, 2
-""")
+"""
+_BUCKETS = text(_SUMS.format(table="signal_summaries", step="AND step_s = :step"))
+_POINTS = text(_SUMS.format(table="signal_points", step=""))
+# The hours are few. The minutes of the first and of the last one tell the ends more exactly, where
+# they are still kept.
 _SPAN = text("""
-    SELECT min(at) AS first, max(at) AS last FROM signal_summaries
-     WHERE application_id = :application AND step_s = 3600
-       AND signal IN ('loss', 'service.default')
+    WITH hours AS MATERIALIZED (
+         SELECT min(at) AS first, max(at) AS last FROM signal_summaries
+          WHERE application_id = :application AND step_s = 3600
+            AND signal IN ('loss', 'service.default'))
+    SELECT h.first, h.last,
+           (SELECT min(at) FROM signal_summaries
+             WHERE application_id = :application AND step_s = 60
+               AND signal IN ('loss', 'service.default')
+               AND at >= h.first AND at < h.first + interval '1 hour') AS first_minute,
+           (SELECT max(at) FROM signal_summaries
+             WHERE application_id = :application AND step_s = 60
+               AND signal IN ('loss', 'service.default')
+               AND at >= h.last AND at < h.last + interval '1 hour') AS last_minute
+      FROM hours h
 """)
 
 
@@ -86,7 +109,10 @@ async def read_span(
 ) -> tuple[datetime, datetime] | None:
     """From when to when there is anything to draw of an application; none where nothing is."""
     row = (await connection.execute(_SPAN, {"application": application})).one()
-    return None if row.first is None else (row.first, row.last + timedelta(hours=1))
+    if row.first is None:
+        return None
+    last = row.last_minute + timedelta(minutes=1) if row.last_minute else None
+    return row.first_minute or row.first, last or row.last + timedelta(hours=1)
 
 
 async def read_lines(
@@ -97,23 +123,30 @@ async def read_lines(
     end: datetime,
     *,
     points: int,
+    finest_s: int = 10,
 ) -> tuple[int, list[Line]]:
-    """Seconds of a stretch, and a line for each subject."""
-    width = step_for(start, end, points)
-    found = await connection.execute(
-        _BUCKETS,
-        {
-            "application": application,
-            "signal": signal,
-            "step": MINUTE_S if width % HOUR_S else HOUR_S,
-            "width": width,
-            "start": start,
-            "end": end,
-        },
-    )
+    """Seconds of a stretch, and a line for each subject.
+
+    Parameters
+    ----------
+    finest_s
+        Seconds of the finest sums (`MONITOR_SERIES_STEP`), a whole number of at least one.
+    """
+    width = step_for(start, end, points, finest_s)
+    wanted = {"application": application, "signal": signal, "start": start, "end": end}
+    found: Sequence[Row[Any]] = []
+    if width % MINUTE_S:
+        found = (await connection.execute(_POINTS, wanted | {"width": width})).all()
+        # They are gone after some days, or were never so fine: the minutes tell what is left.
+        width = width if found else MINUTE_S
+    if not found:
+        step = MINUTE_S if width % HOUR_S else HOUR_S
+        wanted |= {"step": step, "width": width}
+        found = (await connection.execute(_BUCKETS, wanted)).all()
     rows: dict[str, list[tuple[int, int, float, float]]] = {}
-    for subject, *sums in found:
-        rows.setdefault(subject, []).append((sums[0], int(sums[1]), sums[2], sums[3]))
+    for row in found:
+        sums = (row.start, int(row.n), row.total, row.squares)
+        rows.setdefault(row.subject, []).append(sums)
     return width, [_line(subject, sums) for subject, sums in rows.items()]
 
 

@@ -244,6 +244,12 @@ class Replicas:
         launcher = self._launcher
         return launcher.progress(version) if isinstance(launcher, Prepares) else None
 
+    def last_words_of(self, version_id: int) -> str | None:
+        """What a version's replica wrote last; one that does not answer comes first."""
+        mine = [queue for key, queue in self._queues.items() if key.version_id == version_id]
+        mine.sort(key=lambda queue: queue.state == State.READY)
+        return next((queue.last_words for queue in mine if queue.last_words.strip()), None)
+
     def are_ready(self, keys: Iterable[QueueKey]) -> bool:
         """Whether each of these queues answers now."""
         queues = [self._queues.get(key) for key in keys]

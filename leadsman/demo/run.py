@@ -109,6 +109,8 @@ def settings(speed: float) -> Mapping[str, str]:
         "MONITOR_REMEDY_MODE": "act",
         "MONITOR_REMEDY_COOL_DOWN": f"PT{max(COOL_DOWN_ROWS / speed, 0.001):.3f}S",
         "MONITOR_POLL_INTERVAL": "PT0.5S",
+        # A year in two minutes: the charts need more points than one in ten seconds.
+        "MONITOR_SERIES_STEP": "PT2S",
     }
 
 

@@ -110,7 +110,7 @@ async def turn_one(
 async def answer_for(connection: AsyncConnection, application: Application) -> AutomationAnswer:
     """One application's automation as it stands."""
     switches = await store.read_switches(connection)
-    begun = await read_begun(connection, application.id)
+    begun = [one for of, one in await read_begun(connection) if of == application.id]
     return _answer(application, switches, begun)
 
 
@@ -130,8 +130,9 @@ def _answer(
 async def _all(connection: AsyncConnection) -> AutomationOfAll:
     switches = await store.read_switches(connection)
     registry = await read_registry(connection)
+    begun = await read_begun(connection)
     answers = [
-        _answer(one, switches, await read_begun(connection, one.id))
+        _answer(one, switches, [number for of, number in begun if of == one.id])
         for one in sorted(registry.applications.values(), key=lambda a: a.name)
     ]
     mine = switches.get(None, store.UNTOUCHED)
@@ -139,5 +140,5 @@ async def _all(connection: AsyncConnection) -> AutomationOfAll:
         enabled=mine.enabled,
         switch=SwitchAnswer.of(mine),
         applications=answers,
-        begun=await read_begun(connection, None),
+        begun=[number for _, number in begun],
     )

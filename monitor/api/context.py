@@ -34,6 +34,7 @@ class Caller:
     """Whose key came."""
 
     name: str
+    scopes: tuple[str, ...] = ()
 
 
 def state_of(request: Request) -> State:
@@ -76,7 +77,7 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
             raise UnauthorizedError
         if scope not in row.scopes and "admin" not in row.scopes:
             raise ForbiddenError(scope)
-        return Caller(row.name)
+        return Caller(row.name, tuple(row.scopes))
 
     return check
 

@@ -32,6 +32,13 @@ class Change(BaseModel):
     reason: str | None
 
 
+class Worst(BaseModel):
+    """The gravest open alert."""
+
+    id: int
+    title: str
+
+
 class FleetLine(BaseModel):
     """One application."""
 
@@ -55,6 +62,8 @@ class FleetLine(BaseModel):
     """Mean loss that the version's reference promises."""
     alerts: dict[str, int]
     """Open ones by tier."""
+    worst: Worst | None
+    """The gravest of them."""
     proposed: int
     """Remedies that wait for an approval."""
     last_change: Change | None
@@ -76,6 +85,7 @@ class FleetLine(BaseModel):
             loss=Mean(n=one.loss.n, mean=told["mean"], low=told["low"], high=told["high"]),
             reference=one.reference,
             alerts=one.alerts,
+            worst=None if one.worst is None else Worst(**one.worst),
             proposed=one.proposed,
             last_change=None if one.change is None else Change(**one.change),
         )

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import select
 
-from monitor.api.context import Reader, Transaction, named
+from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.problems import PROBLEMS
-from monitor.distributions import compare_all, read_newest
+from monitor.distributions import compare_all, read_first_scores, read_hours, read_newest
 from monitor.errors import InvalidRequestError
 from monitor.series import MOST_POINTS, plain, read_lines, read_span, reference_of
 from monitor.store import alarms, remedies, watches
@@ -51,6 +51,7 @@ class Plot(BaseModel):
 
 @router.get("/plots/{signal}", summary="A signal in as many points as a plot has room for")
 async def plot(
+    state: StateOf,
     connection: Transaction,
     _: Reader,
     application: str,
@@ -71,7 +72,10 @@ async def plot(
     begin, stop = start or span[0], end or max(span[1], start or span[1])
     if begin > stop:
         raise InvalidRequestError("/query/from", f"a moment before {stop}", str(begin))
-    step_s, lines = await read_lines(connection, found.id, signal, begin, stop, points=points)
+    finest = max(round(state.settings.series_step.total_seconds()), 1)
+    step_s, lines = await read_lines(
+        connection, found.id, signal, begin, stop, points=points, finest_s=finest
+    )
     mine = {
         w.id: w
         for w in await watches.read_watches(connection, found.id)
@@ -112,6 +116,7 @@ class Mark(BaseModel):
     title: str
     tier: str | None = None
     alert: int | None = None
+    revision: int | None = None
     version: str | None = None
 
 
@@ -132,7 +137,15 @@ async def marks(connection: Transaction, _: Reader, application: str) -> list[Ma
         champion = row.policy.get("champion")
         serves = champion or row.policy["kind"]
         title = f"revision {row.revision} ({row.kind}) by {row.actor}: {serves}"
-        made.append(Mark(at=row.created_at, kind="revision", title=title, version=champion))
+        made.append(
+            Mark(
+                at=row.created_at,
+                kind="revision",
+                title=title,
+                revision=row.revision,
+                version=champion,
+            )
+        )
     for row in await alarms.read_alarms(connection, found.id, limit=500):
         about = registry.subject_name(row.subject)
         made.append(
@@ -163,7 +176,8 @@ class Comparisons(BaseModel):
     rows_then: int
     as_of: datetime
     features: list[dict[str, Any]]
-    """Name, shares by bin or category now and then, distance; the furthest moved first."""
+    """Name, what it is of (feature, output or score), shares by bin or category now and then,
+    distance; the furthest moved first. The score's reference is the version's first answers."""
 
 
 @router.get("/distributions", summary="Features now beside the reference")
@@ -179,12 +193,21 @@ async def distributions(connection: Transaction, _: Reader, application: str) ->
     if current is None or version is None or current.schema_id is None:
         return Comparisons(version=None, rows_now=0, rows_then=0, as_of=utc_now(), features=[])
     schema = registry.schemas[current.schema_id]
-    now = await read_newest(connection, found.id, version.id, schema)
+    hours = await read_hours(connection, found.id, version.id)
     reference = await read_reference(connection, version.id)
+    now: dict[str, list[Any]] = {" output": []}
+    scores: list[Any] = []
+    if hours:
+        now = await read_newest(connection, found.id, version.id, schema, hours)
+        scores = await read_first_scores(connection, found.id, version.id, hours)
+    told = []
+    for one in compare_all(now, reference, scores):
+        kind = one.name.strip() if one.name.startswith(" ") else "feature"
+        told.append(asdict(one) | {"name": one.name.strip(), "of": kind})
     return Comparisons(
         version=version.name,
         rows_now=len(now[" output"]),
         rows_then=len(reference.inputs) if reference else 0,
         as_of=utc_now(),
-        features=[asdict(one) | {"name": one.name.strip()} for one in compare_all(now, reference)],
+        features=told,
     )

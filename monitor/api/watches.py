@@ -1,5 +1,7 @@
 """Watches: what is tested, how, and at whose expense."""
 
+from collections import defaultdict
+
 from fastapi import APIRouter, status
 
 from monitor import budget, rules
@@ -7,6 +9,7 @@ from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError, NameTakenError
+from monitor.records import Watch
 from monitor.settings import Mode
 from monitor.store import watches as store
 from monitor.store.registry import read_registry
@@ -23,13 +26,16 @@ async def list_watches(
     registry = await read_registry(connection)
     number = None if application is None else (await named(connection, application))[0].id
     watches = await store.read_watches(connection, number)
-    answers = []
+    by_application: dict[int, list[Watch]] = defaultdict(list)
     for watch in watches:
-        mine = [w for w in watches if w.application_id == watch.application_id]
-        share = budget.budgets(mine, state.settings).get(watch.id)
-        name = registry.applications[watch.application_id].name
-        answers.append(WatchAnswer.of(watch, name, share))
-    return answers
+        by_application[watch.application_id].append(watch)
+    shares: dict[int, float | None] = {}
+    for mine in by_application.values():
+        shares |= budget.budgets(mine, state.settings)
+    return [
+        WatchAnswer.of(w, registry.applications[w.application_id].name, shares.get(w.id))
+        for w in watches
+    ]
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Make a watch")

@@ -157,16 +157,14 @@ async def read_unsettled(connection: AsyncConnection) -> list[Remedy]:
     return [_remedy(row) for row in found]
 
 
-async def read_begun(connection: AsyncConnection, application_id: int | None) -> list[int]:
-    """Remedies of which a call to serving may be on its way."""
+async def read_begun(connection: AsyncConnection) -> list[tuple[int, int]]:
+    """Application and number of the remedies of which a call to serving may be on its way."""
     query = (
-        select(RemedyRow.id)
+        select(RemedyRow.application_id, RemedyRow.id)
         .where(RemedyRow.state.in_(IN_FLIGHT), RemedyRow.attempts > 0)
         .order_by(RemedyRow.id)
     )
-    if application_id is not None:
-        query = query.where(RemedyRow.application_id == application_id)
-    return list((await connection.execute(query)).scalars())
+    return [(row.application_id, row.id) for row in await connection.execute(query)]
 
 
 async def read_delivery_state(connection: AsyncConnection, delivery: str) -> str | None:

@@ -12,6 +12,7 @@ from serving.api.problems import problems
 from serving.batching import State
 from serving.errors import VersionNotFoundError
 from serving.records import ReplicaPlan
+from serving.replicas import Replicas
 from serving.store import fleet, replica_counts
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}/replicas", tags=["models"])
@@ -44,11 +45,18 @@ class ReplicasView(View):
     """Serving processes that live now."""
     state: State | None
     """In the process that answers; null where nothing needs the version there."""
+    last_words: str | None
+    """The end of what a replica there wrote to its standard error; null where it wrote nothing."""
 
 
-def _view(plan: ReplicaPlan, processes: int, state: State | None) -> ReplicasView:
+def _view(plan: ReplicaPlan, processes: int, version: int, replicas: Replicas) -> ReplicasView:
     return ReplicasView(
-        count=plan.count, cpu=plan.cpu, memory_mb=plan.memory_mb, processes=processes, state=state
+        count=plan.count,
+        cpu=plan.cpu,
+        memory_mb=plan.memory_mb,
+        processes=processes,
+        state=replicas.state_of(version),
+        last_words=replicas.last_words_of(version),
     )
 
 
@@ -62,7 +70,7 @@ async def show_replicas(
         found = await services.versions.get(connection, model, version)
         plan = await replica_counts.get(connection, found.id) or services.replicas.usual
         others = await fleet.others(connection, services.fleet.process)
-    return _view(plan, len(others) + 1, services.replicas.state_of(found.id))
+    return _view(plan, len(others) + 1, found.id, services.replicas)
 
 
 @router.put("", summary="Set the replicas", responses=problems(VersionNotFoundError))
@@ -80,7 +88,7 @@ async def set_replicas(
         found = await services.versions.get(change.connection, model, version)
         await replica_counts.put(change.connection, found.id, plan, context.key.id)
         others = await fleet.others(change.connection, services.fleet.process)
-        answer = _view(plan, len(others) + 1, services.replicas.state_of(found.id))
+        answer = _view(plan, len(others) + 1, found.id, services.replicas)
         change.answer(status.HTTP_200_OK, answer.model_dump(mode="json"))
     services.replicas.plan({**services.replicas.plans, found.id: plan})
     return answer

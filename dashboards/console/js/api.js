@@ -1,7 +1,7 @@
 // The monitor's REST interface, with the key of this tab. The key never leaves sessionStorage but in its header.
 const KEY = "leadsman-key";
 
-export const session = { admin: false };
+export const session = { admin: false, name: null };
 export const key = () => sessionStorage.getItem(KEY);
 export const keep = (value) => sessionStorage.setItem(KEY, value);
 export const forget = () => sessionStorage.removeItem(KEY);
@@ -22,7 +22,7 @@ export async function call(method, path, body) {
   try {
     answer = await fetch(`/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw new Problem(0, { title: "No connection", detail: "The monitor gives no answer; it is asked again." });
+    throw new Problem(0, { title: "No connection", detail: "The monitor gives no answer." });
   }
   const text = await answer.text();
   let told = {};
@@ -33,13 +33,15 @@ export async function call(method, path, body) {
 export const get = (path) => call("GET", path);
 export const name = (text) => encodeURIComponent(text);
 
-// Read keys see, admin keys act: a list that only admin keys may read tells which one this is.
+// Read keys see, admin keys act.
 export async function signIn() {
-  await get("/silences");
-  try { await get("/webhooks"); session.admin = true; } catch (problem) {
-    if (problem.status !== 403) throw problem;
-    session.admin = false;
-  }
+  const caller = await get("/caller");
+  session.name = caller.name;
+  session.admin = caller.scopes.includes("admin");
+}
+// Whether the monitor reads the record; asked without a key, and answered with 503 where it does not.
+export async function readiness() {
+  try { return await (await fetch("/readyz")).json(); } catch { return null; }
 }
 
 // Server-sent events over fetch, since EventSource sends no Authorization.

@@ -1,70 +1,89 @@
 import { get, name, session } from "./api.js";
-import { h, svg, pill, number, time, link, empty, table, moment } from "./dom.js";
-import { plot } from "./plot.js";
-import { rollBack } from "./incident.js";
+import { button, rollBack, turn } from "./actions.js";
+import { h, pill, time, link, empty, table, section, crumbs } from "./dom.js";
+import { count, duration, iso, moment, plural, route, seconds, versionsOf, words } from "./format.js";
+import { dot, palette, plot } from "./plot.js";
+import { evidence, segments, watchTable } from "./watches.js";
+import { distributions } from "./distributions.js";
+import { standing } from "./fleet.js";
 
-const RANGES = { "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, all: null };
-const seconds = (text) => new Date(text) / 1000;
+const RANGES = { "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, all: Infinity };
+const GRAVEST = ["rollback", "page", "info"];
 
 export async function application(app, query) {
   const path = `/applications/${name(app)}`;
-  const range = query.get("range") in RANGES ? query.get("range") : "all";
   const [health, whole, marks, remedies] = await Promise.all([get(`${path}/health`), get(`${path}/plots/loss`), get(`${path}/marks`), get(`/remedies?application=${name(app)}`)]);
-  const here = link(`#/applications/${name(app)}`, app);
-  const head = h("div", {}, h("p", { class: "small soft" }, link("#/", "Fleet"), " / ", here),
-    h("div", { class: "row between" }, h("h1", {}, app, " ", pill(health.state)), session.admin && health.revision ? h("button", { class: "danger", onclick: () => rollBack(app) }, "Roll back…") : null),
-    h("p", { class: "soft" }, health.revision ? `Revision ${health.revision}: ` : "No route yet", health.policy && h("span", { class: "mono" }, Object.entries(health.policy).map(([k, v]) => `${k} ${[v].flat().join(", ")}`).join("; ")), health.automation.enabled ? "" : " · automation is off", health.behind ? ` · ${health.behind} shipments behind` : ""));
-  const alerts = health.alerts.length ? h("section", { class: "card", "aria-labelledby": "h-alerts" }, h("h2", { id: "h-alerts" }, "Open alerts"),
-    table("Open alerts", ["State", "What", "Since", "Remedy"], health.alerts.map((a) => [h("span", { class: "row" }, pill(a.state), pill(a.tier)), link(`#/incidents/${a.id}`, a.title, { class: "name" }), time(a.opened_at), h("span", { class: "row" }, remedies.filter((r) => r.alert === a.id).map((r) => h("span", {}, r.kind.replaceAll("_", " "), " ", pill(r.state))))]))) : null;
-  if (!whole.start) return h("div", {}, head, alerts, h("div", { class: "card" }, empty("Nothing was answered yet.", h("p", {}, "As soon as predictions come, they are drawn here."))));
-  const end = seconds(whole.end), start = RANGES[range] === null ? seconds(whole.start) : Math.max(end - RANGES[range], seconds(whole.first_at));
-  const span = `from=${name(new Date(start * 1000).toISOString())}&to=${name(new Date(end * 1000).toISOString())}`;
-  const plots = (signal) => get(`${path}/plots/${signal}?${span}`);
-  const settled = (promise) => promise.catch(() => null);
-  const [loss, traffic, latency, defaults, delay, coverage, compared, trace, traceDiff] = await Promise.all([plots("loss"), plots("service.error"), plots("service.latency"), plots("service.default"), plots("label.delay"), plots("label.coverage"),
-    settled(get(`${path}/distributions`)), settled(get(`${path}/signals/loss?step=hour&${span}`)), settled(get(`${path}/signals/loss_difference?step=hour&${span}`))]);
-  const lines = (told, { limits = false, scale = 1 } = {}) => told.lines.filter((l) => !l.segment).map((l) => ({ label: l.versions, at: l.at, value: l.mean.map((v) => v === null ? null : v * scale), low: l.low.map((v) => v === null ? null : v * scale), high: l.high.map((v) => v === null ? null : v * scale), ...(limits ? { reference: l.reference, limit: l.limit } : {}) }));
+  const versions = [...health.watches.flatMap((w) => w.versions.split(/ against |\|/)), ...marks.map((m) => m.version), ...versionsOf(health.policy), ...whole.lines.map((l) => l.versions)].filter((v) => v?.includes(":"));
+  const colour = palette(versions);
+  const top = [heading(app, health, marks, colour), openAlerts(health, remedies)];
+  if (!whole.start) return h("div", {}, top, h("div", { class: "card" }, empty("Nothing was answered yet.", h("p", {}, "As soon as predictions come, they are drawn here."))));
+  const stretch = stretchOf(query, whole), { start, end } = stretch;
+  const span = `from=${name(iso(start))}&to=${name(iso(end))}`;
+  const settled = (asked) => get(asked).catch(() => null);
+  const wanted = ["loss", "service.default", "service.latency", "service.error", "label.delay", "label.coverage"];
+  const [compared, traced, ...plots] = await Promise.all([settled(`${path}/distributions`), evidence.read(path, health, query), ...wanted.map((signal) => settled(`${path}/plots/${signal}?${span}`))]);
+  const told = Object.fromEntries(wanted.map((signal, place) => [signal, plots[place]]));
+  const here = (changes) => { const asked = new URLSearchParams(query); for (const [key, value] of Object.entries(changes)) { if (value === null) asked.delete(key); else asked.set(key, value); } return `#${path}?${asked}`; };
   const shown = marks.map((m) => ({ ...m, at: seconds(m.at) })).filter((m) => m.at >= start && m.at <= end);
-  const box = { start, end };
-  const ranges = h("div", { class: "ranges", role: "group", "aria-label": "Stretch of time" }, Object.keys(RANGES).map((one) => link(`#/applications/${name(app)}?range=${one}`, one, { "aria-current": one === range ? "true" : null })));
-  const evidence = [...(trace ?? []), ...(traceDiff ?? [])].flatMap((one) => Object.entries(one.trace).filter(([watch]) => !watch.includes("adwin")).map(([watch, points]) => ({ label: `${watch}: ${one.versions}`, at: points.map((p) => p.at_us / 1e6), value: points.map((p) => Math.max(p.statistic, 1e-6)) }))).filter((one) => one.at.length);
-  const segments = health.watches.filter((w) => w.subject.includes("|") && w.signal === "loss");
-  const section = (id, title, ...rest) => h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), ...rest);
-  return h("div", {}, head, alerts,
-    section("h-loss", "Loss over time", h("div", { class: "row between" }, h("p", { class: "small soft" }, `Mean per version with its 95 % band, by ${loss.step_s >= 3600 ? `${loss.step_s / 3600} h` : `${loss.step_s / 60} min`}; UTC.`), ranges),
-      loss.lines.length ? plot("Loss", lines(loss, { limits: true }), { marks: shown, ...box }) : empty("No label came yet."),
-      shown.length ? h("details", {}, h("summary", {}, `${shown.length} marks as a list`), table("Marks", ["When (UTC)", "What"], shown.map((m) => [moment(m.at * 1000), m.title]))) : null),
-    evidence.length ? section("h-evidence", "Evidence against “all is well”", h("p", { class: "small soft" }, "Each test's statistic relative to the line at which it alarms; logarithmic."), plot("Evidence", evidence, { marks: shown.filter((m) => m.kind === "alarm"), logarithmic: true, height: 220, threshold: 1, ...box })) : null,
-    section("h-watches", "Watches", table("Watches with their evidence", ["Watch", "About", "Tier", "Status", "Evidence", "#Observations", "#Alarms", "#Budget a year"], health.watches.filter((w) => w.in_service && !w.subject.includes("|")).map((w) => [
-      h("span", {}, w.watch, h("span", { class: "soft small" }, ` ${w.signal}`)), h("span", { class: "mono" }, w.versions), pill(w.tier), h("span", { title: w.status_reason }, pill(w.status)), meter(w), w.observations.toLocaleString("en"), w.alarms, number(w.budget_per_year)]))),
-    segments.length ? section("h-segments", "Segments", table("Loss by segment", ["Segment", "Status", "Loss, 95 % interval", "Evidence", "#Labels"], segments.filter((w) => w.in_service).sort((a, b) => (b.mean.mean ?? 0) - (a.mean.mean ?? 0)).map((w) => [h("span", { class: "mono" }, w.versions), pill(w.status), h("span", {}, number(w.mean.mean), h("span", { class: "soft small" }, ` ${number(w.mean.low)} – ${number(w.mean.high)}`)), meter(w), w.observations.toLocaleString("en")]))) : null,
-    compared?.features.length ? section("h-features", "What comes in, now and in the reference", h("p", { class: "small soft" }, `The newest ${compared.rows_now.toLocaleString("en")} rows of ${compared.version} (bars) beside its reference (line); the furthest moved first. The distance runs from 0 to 1.`), h("div", { class: "features" }, compared.features.map(histogram))) : null,
-    h("div", { class: "grid" },
-      section("h-late", "Answers later than the objective", h("p", { class: "small soft" }, "Share."), plot("Late answers", lines(latency), { height: 170, ...box })),
-      section("h-service", "Default answers", h("p", { class: "small soft" }, "Share."), plot("Default answers", lines(defaults), { height: 170, ...box })),
-      section("h-traffic", "Traffic", h("p", { class: "small soft" }, "Answers in each stretch."), plot("Traffic", traffic.lines.map((l) => ({ label: l.versions, at: l.at, value: l.n })), { height: 170, ...box })),
-      section("h-delay", "Label delay", h("p", { class: "small soft" }, "Minutes from prediction to label."), delay.lines.length ? plot("Label delay", lines(delay, { scale: 1 / 60 }), { height: 170, ...box }) : empty("No label came yet.")),
-      coverage.lines.length ? section("h-coverage", "Missing labels", h("p", { class: "small soft" }, "Share of predictions without a label when they should have one."), plot("Missing labels", lines(coverage), { height: 170, ...box })) : null));
+  const box = { start, end, zoom: (from, to) => { location.hash = here({ range: null, from: iso(from), to: iso(to) }); } };
+  return h("div", {}, top,
+    lossSection(told.loss, shown, box, colour, stretch, here),
+    evidence.show(traced, shown, box, colour, here),
+    watchTable(health, colour), segments(health, colour), distributions(compared), labelsAndService(told, box, colour));
 }
 
-function meter(watch) {
-  const told = watch.status_reason && watch.status !== "armed" ? h("span", { class: "soft small" }, watch.status_reason) : null;
-  if (told) return told;
-  if ("delta" in watch.parameters || watch.signal === "service.traffic") return number(watch.statistic);
-  const share = Math.min(Math.max((Math.log10(Math.max(watch.statistic, 1e-6)) + 6) / 6, 0), 1);
-  const bar = h("i");
-  bar.style.width = `${share * 100}%`;
-  return h("span", { class: "row" }, h("span", { class: watch.statistic >= 1 ? "meter over" : "meter", role: "img", "aria-label": `${number(watch.statistic)} of 1, where it alarms` }, bar), h("span", { class: "small soft" }, number(watch.statistic, 2)));
+// The stretch of time stands in the link: a range that ends with the newest data, or from and to.
+function stretchOf(query, whole) {
+  const first = seconds(whole.first_at), last = seconds(whole.end), from = Date.parse(query.get("from")) / 1000, to = Date.parse(query.get("to")) / 1000;
+  if (from < to) return { start: from, end: to, range: null };
+  const range = query.get("range") in RANGES ? query.get("range") : last - first > RANGES["7d"] ? "7d" : "all";
+  return { start: Math.min(Math.max(last - RANGES[range], first), last - 60), end: last, range };
 }
 
-function histogram(feature) {
-  const top = Math.max(...feature.now, ...feature.then, 0.001), wide = 240 / feature.now.length;
-  const y = (v) => 62 - (v / top) * 60;
-  const steps = feature.then.map((v, k) => `${k ? "L" : "M"}${k * wide},${y(v)}L${(k + 1) * wide},${y(v)}`).join("");
-  const ends = feature.edges ? [number(feature.edges[0]), number(feature.edges.at(-1))] : [feature.labels[0], feature.labels.at(-1)];
-  const gone = feature.missing_now > 0.001 || feature.missing_then > 0.001 ? h("p", { class: "small soft" }, `missing ${number(100 * feature.missing_now)} %, was ${number(100 * feature.missing_then)} %`) : null;
-  return h("div", {}, h("h3", {}, feature.name, h("span", { class: feature.distance > 0.15 ? "pill page" : "pill" }, number(feature.distance, 2))),
-    svg("svg", { class: "bars", viewBox: "0 0 240 62", preserveAspectRatio: "none", role: "img", "aria-label": `${feature.name}: distance ${number(feature.distance, 2)} from the reference` },
-      feature.now.map((v, k) => svg("rect", { class: "now", x: k * wide + 0.5, width: Math.max(wide - 1, 0.5), y: y(v), height: 62 - y(v) })), feature.then.some(Boolean) ? svg("path", { d: steps }) : null),
-    h("div", { class: "ends" }, h("span", {}, ends[0]), feature.edges || feature.labels.length > 1 ? h("span", {}, ends[1]) : null), gone);
+function heading(app, health, marks, colour) {
+  const since = marks.findLast((m) => m.kind === "revision");
+  const one = { state: health.state, tier: GRAVEST.find((tier) => health.alerts.some((a) => a.tier === tier && a.state === "firing")) };
+  const names = versionsOf(health.policy);
+  return h("div", {}, crumbs(link("#/", "Fleet"), h("span", { "aria-current": "page" }, app)),
+    h("div", { class: "row between top" }, h("div", { class: "row" }, h("h1", {}, app), pill(standing(one))),
+      h("div", { class: "row" }, button(health.automation.switch.enabled ? "Automation off…" : "Automation on…", () => turn(!health.automation.switch.enabled, app)), health.revision > 1 ? button("Roll back…", () => rollBack(app), "quiet danger") : null)),
+    h("p", { class: "soft lead" }, names.length ? h("span", { class: "row tight versions" }, names.map((v) => h("span", { class: "chip mono" }, dot(colour(v)), v))) : null,
+      health.revision ? h("span", {}, `Revision ${health.revision}: ${route(health.policy)}`, since ? [", ", time(since.at), "."] : ".") : "No route yet."),
+    health.automation.enabled ? null : h("p", { class: "note warn" }, `Automation is off${health.automation.of_all.enabled ? "" : " for all applications"}: alarms tell, nothing acts.`),
+    health.behind > 20 ? h("p", { class: "note warn" }, `The monitor has ${plural(health.behind, "shipment")} still to read: what is shown is older than the record.`) : null);
+}
+
+function openAlerts(health, remedies) {
+  const graver = (a, b) => GRAVEST.indexOf(a.tier) - GRAVEST.indexOf(b.tier) || b.opened_at.localeCompare(a.opened_at);
+  const all = [...health.alerts].sort(graver), grave = all.filter((a) => a.tier !== "info"), notices = all.filter((a) => a.tier === "info");
+  if (!all.length) return h("p", { class: "verdict" }, health.state === "learning" ? "No open alert. Its errors are not watched yet: the watches still learn what is normal." : "No open alert.");
+  const last = (a) => { const one = remedies.find((r) => r.alert === a.id); return one ? h("span", { class: "row tight" }, words(one.kind), pill(one.state)) : ""; };
+  const rows = (some) => some.map((a) => [h("span", { class: "row tight" }, pill(a.state, a.tier === "info" ? "notice" : a.state), pill(a.tier)), link(`#/incidents/${a.id}`, a.title.replace(`${health.application}: `, ""), { class: "name" }), time(a.opened_at), last(a)]);
+  const heads = ["State", "What", "Since", "Remedy"];
+  return section("h-alerts", "Open alerts", grave.length ? table("Open alerts", heads, rows(grave)) : null,
+    notices.length ? h("details", { id: "notices", open: !grave.length }, h("summary", {}, `${plural(notices.length, "notice")}: changes that need nobody at once`), table("Notices", heads, rows(notices))) : null);
+}
+
+export const lines = (told, colour, { limits = false, scale = 1 } = {}) => (told?.lines ?? []).filter((l) => !l.segment).map((l) => ({
+  label: l.versions, colour: colour(l.versions), at: l.at, value: scaled(l.mean, scale), low: scaled(l.low, scale), high: scaled(l.high, scale), ...(limits ? { reference: l.reference, limit: l.limit } : {}) }));
+const scaled = (values, scale) => values.map((v) => (v === null ? null : v * scale));
+
+function lossSection(loss, shown, box, colour, { start, end, range }, here) {
+  const ranges = h("nav", { class: "ranges", "aria-label": "Stretch of time" }, Object.keys(RANGES).map((one) => link(here({ range: one, from: null, to: null }), one, { "aria-current": one === range ? "true" : null })));
+  const about = `Mean per version in stretches of ${duration(loss?.step_s)}, with its 95 % interval. Draw over a stretch to look closer.`;
+  return section("h-loss", "Loss over time", h("div", { class: "row between" }, h("p", { class: "soft small" }, range ? about : `${moment(iso(start))} to ${moment(iso(end))} UTC. ${about}`), ranges),
+    loss?.lines.length ? plot("loss", lines(loss, colour, { limits: true }), { marks: shown, height: 300, ...box }) : empty("No label came in this time."),
+    shown.length ? h("details", { id: "marks" }, h("summary", {}, `${plural(shown.length, "mark")} on the axis of time`), table("Marks, newest first", ["When (UTC)", "Kind", "What"], [...shown].reverse().map((m) => [moment(m.at * 1000), pill(m.kind, m.kind === "alarm" ? m.tier : m.kind), m.alert ? link(`#/incidents/${m.alert}`, m.title) : m.title]))) : null);
+}
+
+function labelsAndService(told, box, colour) {
+  const small = (id, title, about, signal, rest = {}) => section(id, title, h("p", { class: "soft small" }, about),
+    told[signal] === null ? h("p", { class: "error" }, "It could not be read.") : told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), at: l.at, value: l.n })) : lines(told[signal], colour, rest), { height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
+  return h("div", { class: "grid" },
+    small("h-traffic", "Traffic", `Answers in each stretch of ${duration(told["service.default"]?.step_s)}.`, "service.default", { n: true }),
+    small("h-late", "Late answers", "Share that came after the latency objective.", "service.latency"),
+    small("h-default", "Default answers", "Share that no model gave in time; never counted as drift.", "service.default"),
+    small("h-errors", "Errors", "Share of answers whose model failed.", "service.error"),
+    small("h-delay", "Label delay", "Minutes from the prediction to its label.", "label.delay", { scale: 1 / 60, none: "No label came in this time." }),
+    small("h-coverage", "Missing labels", "Share of predictions still without a label when they should have one.", "label.coverage", { none: "Not known yet: labels are still expected." }));
 }

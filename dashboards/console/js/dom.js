@@ -1,4 +1,6 @@
 // Elements from values: text is always text, so nothing that a model or a client wrote becomes HTML.
+import { ago, moment, words } from "./format.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 export function h(tag, attributes = {}, ...children) {
@@ -17,48 +19,35 @@ function fill(element, attributes, children) {
   return element;
 }
 
-export const pill = (word) => h("span", { class: `pill ${word}` }, String(word).replaceAll("_", " "));
-export const number = (value, digits = 3) =>
-  value === null || value === undefined ? "–" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en")
-    : String(Number(value.toPrecision(digits)));
-export const moment = (text) => (text ? new Date(text).toISOString().slice(0, 16).replace("T", " ") : "–");
-export function ago(text) {
-  if (!text) return "never";
-  const s = (Date.now() - new Date(text)) / 1000;
-  if (s < 60) return "just now";
-  if (s < 5400) return `${Math.round(s / 60)} min ago`;
-  return s < 129600 ? `${Math.round(s / 3600)} h ago` : `${Math.round(s / 86400)} d ago`;
-}
+export const pill = (word, look = word) => h("span", { class: `pill ${look}` }, words(word));
 export const time = (text) => h("time", { datetime: text ?? "", title: text ? `${moment(text)} UTC` : null }, ago(text));
 export const link = (href, text, attributes = {}) => h("a", { href, ...attributes }, text);
 export const empty = (title, ...more) => h("div", { class: "empty" }, h("p", {}, h("b", {}, title)), ...more);
+export const crumbs = (...parts) => h("nav", { class: "crumbs", "aria-label": "Where this is" }, parts.flatMap((part, place) => (place ? [h("span", { "aria-hidden": "true" }, "/"), part] : [part])));
+export const terms = (pairs) => h("dl", {}, pairs.filter(Boolean).flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value ?? "–")]));
 
-export function table(caption, heads, rows, { stack = true } = {}) {
-  const body = rows.map((cells) =>
-    h("tr", {}, cells.map((cell, place) => h("td", { "data-label": heads[place].replace(/^#/, ""), class: heads[place].startsWith("#") ? "num" : null }, cell ?? "–"))));
-  return h("div", { class: "scroll" }, h("table", { class: stack ? "stack" : null },
-    h("caption", { class: "hidden" }, caption),
-    h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col", class: head.startsWith("#") ? "num" : null }, head.replace(/^#/, ""))))),
-    h("tbody", {}, body)));
+export function section(id, title, ...rest) {
+  return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), ...rest);
 }
 
-export function say(text) { document.getElementById("said").textContent = text; }
+// What is wide scrolls in its own box, which the keyboard reaches; on a narrow page each row becomes a block.
+// A head that begins with # stands over numbers.
+export function table(caption, heads, rows) {
+  const cell = (value, place) => h("td", { "data-label": heads[place].replace(/^#/, ""), class: heads[place].startsWith("#") ? "num" : null }, h("span", { class: "cell" }, value ?? "–"));
+  const head = (text) => h("th", { scope: "col", class: text.startsWith("#") ? "num" : null }, text ? text.replace(/^#/, "") : h("span", { class: "hidden" }, "What can be done"));
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, h("table", { class: "stack" },
+    h("caption", { class: "hidden" }, caption),
+    h("thead", {}, h("tr", {}, heads.map(head))),
+    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map(cell))))));
+}
 
-// One question in a dialog; resolves to the answers by name, or null where it was closed.
-export function ask(title, text, fields, confirm = "Confirm", danger = false) {
-  return new Promise((resolve) => {
-    const inputs = fields.map((field) => [field, field.options
-      ? h("select", { id: `ask-${field.name}` }, field.options.map(([value, label]) => h("option", { value }, label)))
-      : h("textarea", { id: `ask-${field.name}`, rows: 2, required: field.required })]);
-    const done = (answer) => { box.close(); box.remove(); resolve(answer); };
-    const box = h("dialog", { "aria-labelledby": "ask-title" }, h("form", {
-      onsubmit: (event) => { event.preventDefault(); done(Object.fromEntries(inputs.map(([field, input]) => [field.name, input.value.trim()]))); },
-    }, h("h2", { id: "ask-title" }, title), h("p", { class: "soft" }, text),
-    inputs.map(([field, input]) => [h("label", { for: input.id }, field.label), input]),
-    h("p", { class: "row" }, h("button", { class: danger ? "danger" : null }, confirm),
-      h("button", { type: "button", class: "quiet", onclick: () => done(null) }, "Cancel"))));
-    box.addEventListener("cancel", (event) => { event.preventDefault(); done(null); });
-    document.body.append(box);
-    box.showModal();
-  });
+// Says it to a screen reader, and shows it for a while.
+export function say(text, { shown = false } = {}) {
+  document.getElementById("said").textContent = text;
+  const toast = document.getElementById("toast");
+  if (!shown) return;
+  toast.textContent = text;
+  toast.hidden = false;
+  clearTimeout(say.later);
+  say.later = setTimeout(() => { toast.hidden = true; }, 6000);
 }

@@ -1,45 +1,68 @@
 import { get, name } from "./api.js";
-import { h, svg, pill, number, time, link, empty, table, ago } from "./dom.js";
+import { h, svg, pill, time, link, empty, table } from "./dom.js";
+import { ago, count, interval, number, plural, words } from "./format.js";
 
-export const percent = (value) => (value === null || value === undefined ? "–" : number(value));
+// What wakes people is an alarm; what only informs is a notice, and never red.
+const urgent = (one) => one.state === "firing" && one.tier !== "info";
+export const standing = (one) => (one.state === "firing" ? (urgent(one) ? "alarm" : "notice") : one.state);
+const GROUPS = [["alarm", "in alarm"], ["pending", "pending"], ["acknowledged", "in hand"], ["notice", "with notices"], ["learning", "learning"], ["ok", "well"], ["idle", "idle"]];
 
 export function spark(hours, what) {
   const top = Math.max(...hours, 1);
   return svg("svg", { class: "spark", viewBox: `0 0 ${hours.length * 5} 26`, preserveAspectRatio: "none", role: "img", "aria-label": what },
-    hours.map((n, place) => svg("rect", { x: place * 5, width: 4, y: 26 - (n / top) * 24, height: (n / top) * 24 })));
+    svg("path", { d: `M0 25.5H${hours.length * 5}` }),
+    hours.map((n, place) => (n ? svg("rect", { x: place * 5, width: 4, y: 25 - Math.max((n / top) * 24, 1), height: Math.max((n / top) * 24, 1) }) : null)));
 }
+
+function verdict(all, numbers) {
+  const waits = all.reduce((sum, one) => sum + one.proposed, 0);
+  const proposals = waits ? ` ${plural(waits, "remedy waits", "remedies wait")} for your approval.` : "";
+  const n = numbers.alarm, open = numbers.pending + numbers.acknowledged;
+  if (n) return ["bad", `${n} of ${plural(all.length, "application")} ${n === 1 ? "is" : "are"} in alarm.${proposals}`];
+  if (open) return ["warn", `${plural(open, "application has an alert", "applications have alerts")} that somebody looks after; nothing else is wrong.${proposals}`];
+  if (waits) return ["warn", proposals.trim()];
+  return ["", `Nothing is wrong: ${plural(all.length, "application")}, no open alarm${numbers.notice ? `, ${numbers.notice} with notices` : ""}.`];
+}
+
+const alerts = (one) => ["rollback", "page", "info"].filter((tier) => one.alerts[tier]).map((tier) => h("span", { class: `pill ${tier}` }, `${one.alerts[tier]} ${tier}`));
+
+function row(one) {
+  const change = one.last_change;
+  const title = one.worst?.title.replace(`${one.application}: `, "");
+  return [pill(standing(one)),
+    link(`#/applications/${name(one.application)}`, one.application, { class: "name" }),
+    h("span", { class: "mono version" }, one.version ?? (one.policy ? words(one.policy.kind) : "no route")),
+    h("span", { class: "row tight nowrap" }, spark(one.hours, `${one.requests} requests in 24 hours`), h("span", { class: "figure" }, count(one.requests))),
+    one.loss.mean === null ? h("span", { class: "soft" }, "no label yet") : h("span", {}, h("b", {}, number(one.loss.mean)), h("span", { class: "under" }, interval(one.loss), one.reference === null ? "" : ` · ref. ${number(one.reference)}`)),
+    one.worst ? h("span", {}, link(`#/incidents/${one.worst.id}`, title, { class: "clip", title }), h("span", { class: "row tight" }, alerts(one), one.proposed ? h("span", { class: "pill proposed" }, `${one.proposed} to approve`) : null)) : h("span", { class: "soft" }, "none"),
+    change ? h("span", { title: `by ${change.actor}${change.reason ? `: ${change.reason}` : ""}` }, time(change.at), h("span", { class: "under" }, `r${change.revision}, ${words(change.kind)}`)) : h("span", { class: "soft" }, "never")];
+}
+const HEADS = ["State", "Application", "Version", "Requests, 24 h", "Loss, 95 % interval", "Open alerts", "Last change"];
 
 export async function fleet(query) {
   const all = await get("/fleet");
   if (!all.length) {
     return h("div", {}, h("h1", {}, "Fleet"), h("div", { class: "card" }, empty("No application yet.",
-      h("p", {}, "Deploy a model and it appears here, with its watches, by itself:"),
-      h("pre", { class: "mono" }, "leadsman deploy fraud model.joblib --model fraud --version 1"))));
+      h("p", {}, "Deploy a model and it appears here by itself, with its watches:"),
+      h("pre", { class: "mono command" }, "leadsman deploy fraud model.joblib --model fraud --version 1 --reference rows.csv"))));
   }
-  const wanted = query.get("q") ?? "";
-  const count = (state) => all.filter((one) => one.state === state).length;
-  const firing = count("firing"), open = count("pending") + count("acknowledged"), proposed = all.reduce((sum, one) => sum + one.proposed, 0);
-  const plural = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
-  const verdict = firing ? ["bad", `${plural(firing, "application")} of ${all.length} in alarm${proposed ? `, ${plural(proposed, "remedy").replace("remedys", "remedies")} waiting for you` : ""}`]
-    : open ? ["warn", `${plural(open, "application")} with an open alert in hand`] : ["", `Nothing is wrong: ${plural(all.length, "application")}, no open alert`];
-  const tile = (label, value, bad) => h("div", { class: bad ? "tile bad" : "tile" }, h("b", {}, value), label);
-  const body = h("div", {});
-  const show = (text) => {
-    const shown = all.filter((one) => `${one.application} ${one.version ?? ""} ${one.state}`.includes(text.toLowerCase()));
-    body.replaceChildren(shown.length ? table("Applications, worst first", ["State", "Application", "Version", "Requests, 24 h", "Loss, 95 % interval", "Open alerts", "Last change"],
-      shown.map((one) => [pill(one.state), link(`#/applications/${name(one.application)}`, one.application, { class: "name" }),
-        h("span", { class: "mono" }, one.version ?? one.policy?.kind ?? "no route"),
-        h("span", { class: "row" }, spark(one.hours, `${one.requests} requests in 24 hours`), one.requests.toLocaleString("en")),
-        h("span", {}, percent(one.loss.mean), one.loss.low !== null && h("span", { class: "soft small" }, ` ${percent(one.loss.low)} – ${percent(one.loss.high)}`), one.reference !== null && h("span", { class: "soft small" }, ` (ref. ${percent(one.reference)})`)),
-        h("span", { class: "row" }, Object.entries(one.alerts).map(([tier, n]) => h("span", { class: `pill ${tier}` }, `${n} ${tier}`)), one.proposed ? h("span", { class: "pill proposed" }, `${one.proposed} proposed`) : null, !Object.keys(one.alerts).length && "none"),
-        one.last_change ? h("span", {}, `rev. ${one.last_change.revision} `, h("span", { class: "soft small" }, one.last_change.kind, ", ", time(one.last_change.at))) : "never",
-      ])) : empty(`No application matches “${text}”.`));
-  };
-  show(wanted);
-  const filter = h("input", { id: "filter", type: "search", value: wanted, placeholder: "name, version or state", oninput: () => { show(filter.value); history.replaceState(null, "", filter.value ? `#/?q=${name(filter.value)}` : "#/"); } });
+  const numbers = Object.fromEntries(GROUPS.map(([group]) => [group, all.filter((one) => standing(one) === group).length]));
+  const wanted = { q: query.get("q") ?? "", state: query.get("state") };
+  const [look, said] = verdict(all, numbers);
+  const href = (state) => { const asked = new URLSearchParams({ ...(wanted.q ? { q: wanted.q } : {}), ...(state ? { state } : {}) }).toString(); return `#/${asked ? `?${asked}` : ""}`; };
+  const tile = ([group, label]) => (numbers[group] || ["alarm", "ok"].includes(group) ? link(href(wanted.state === group ? null : group), [h("b", {}, count(numbers[group])), label], { class: `tile ${numbers[group] ? group : ""}`, "aria-current": wanted.state === group ? "true" : null }) : null);
   const newest = all.map((one) => one.seen_at).filter(Boolean).sort().at(-1);
-  return h("div", {}, h("h1", {}, "Fleet"), h("p", { class: `verdict ${verdict[0]}` }, verdict[1]),
-    h("div", { class: "tiles" }, tile("in alarm", firing, firing > 0), tile("in hand", open), tile("learning", count("learning")), tile("well", count("ok")), tile("idle", count("idle")),
-      tile("requests, 24 h", all.reduce((sum, one) => sum + one.requests, 0).toLocaleString("en")), tile("last traffic", newest ? ago(newest) : "–")),
-    h("div", { class: "card" }, h("div", { class: "row between" }, h("h2", {}, "Applications, worst first"), h("div", {}, h("label", { for: "filter", class: "hidden" }, "Filter"), filter)), body));
+  const total = all.reduce((sum, one) => sum + one.requests, 0);
+  const body = h("div", {}), shown = h("p", { class: "soft small", role: "status" });
+  const fill = () => {
+    const text = wanted.q.toLowerCase();
+    const found = all.filter((one) => (!wanted.state || standing(one) === wanted.state) && `${one.application} ${one.version ?? ""} ${standing(one)} ${one.worst?.title ?? ""}`.toLowerCase().includes(text));
+    shown.textContent = found.length === all.length ? "" : `${found.length} of ${all.length} are shown.`;
+    body.replaceChildren(found.length ? table("Applications, worst first", HEADS, found.map(row)) : empty("No application is like that.", h("p", {}, link("#/", "Show all"))));
+  };
+  const filter = h("input", { id: "filter", type: "search", value: wanted.q, placeholder: "Name, version, alert", oninput: () => { wanted.q = filter.value; fill(); history.replaceState(null, "", href(wanted.state)); } });
+  fill();
+  return h("div", {}, h("h1", {}, "Fleet"), h("p", { class: `verdict ${look}`, id: "verdict" }, said),
+    h("div", { class: "tiles", role: "group", "aria-label": "Applications by state" }, GROUPS.map(tile), h("span", { class: "aside soft" }, `${count(total)} requests in 24 h${newest && Date.now() - new Date(newest) > 7.2e6 ? `, the last ${ago(newest)}` : ""}`)),
+    h("section", { class: "card", "aria-labelledby": "h-fleet" }, h("div", { class: "row between" }, h("h2", { id: "h-fleet" }, "Applications, worst first"), h("div", { class: "search" }, h("label", { for: "filter", class: "hidden" }, "Filter applications"), filter)), shown, body));
 }

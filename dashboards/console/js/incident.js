@@ -1,57 +1,70 @@
-import { call, get, name, session } from "./api.js";
-import { h, pill, number, time, link, table, moment, ask, say } from "./dom.js";
-import { plot } from "./plot.js";
+import { get, name } from "./api.js";
+import { acknowledge, button, decide, endSilence, path, readOnly, resolve, rollBack, silence } from "./actions.js";
+import { h, pill, time, link, table, section, crumbs, terms } from "./dom.js";
+import { clock, day, duration, moment, number, words } from "./format.js";
+import { palette, plot } from "./plot.js";
 
-const REASON = { name: "reason", label: "Reason (stays in the history)", required: true };
-let refresh = () => {};
-export const onChange = (then) => { refresh = then; };
-
-export async function act(what, method, path, body) {
-  try { await call(method, path, body); say(`${what}: done`); } catch (problem) { window.alert(`${problem.title}: ${problem.message}`); }
-  refresh();
-}
-export async function rollBack(app) {
-  const given = await ask(`Roll ${app} back`, "Traffic returns to the last good revision at once; that becomes a new revision with your name.", [REASON], "Roll back", true);
-  if (given) await act("Rolled back", "POST", `/serving/applications/${name(app)}/rollback`, { reason: given.reason });
-}
-
-function span(seconds) {
-  if (seconds === null) return "–";
-  return seconds < 120 ? `${Math.round(seconds)} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600)} h`;
-}
+const PARTS = ["Since when", "How sure", "How bad", "Where", "What was done", "How it ends"];
 
 export async function incident(id) {
-  const [one, alert] = await Promise.all([get(`/incidents/${name(id)}`), get(`/alerts/${name(id)}`)]);
-  const open = one.state !== "resolved", waits = one.remedies.filter((r) => r.state === "proposed");
-  const button = (text, then, kind = "quiet") => h("button", { class: kind, disabled: !session.admin, onclick: then }, text);
-  const decide = async (remedy, verb) => {
-    const given = await ask(`${verb} remedy ${remedy.id}`, `${remedy.kind.replaceAll("_", " ")} of ${one.application}: ${remedy.from_version ?? ""} → ${remedy.to_version ?? ""}`, [{ ...REASON, required: false }], verb);
-    if (given) await act(verb, "POST", `/remedies/${remedy.id}/${verb.toLowerCase()}`, { reason: given.reason || null });
-  };
-  const acknowledge = async () => {
-    const given = await ask("Acknowledge", "Says that somebody looks after it.", [{ ...REASON, required: false }], "Acknowledge");
-    if (given) await act("Acknowledged", "POST", `/alerts/${id}/acknowledge`, { reason: given.reason || null });
-  };
-  const silence = async () => {
-    const given = await ask("Silence", `Holds back deliveries about ${one.kind} of ${one.application}. Alerts open and remedies act all the same.`, [{ name: "hours", label: "For", options: [["1", "1 hour"], ["4", "4 hours"], ["24", "1 day"], ["168", "1 week"]] }, REASON], "Silence");
-    if (given) await act("Silenced", "POST", "/silences", { application: one.application, kind: one.kind, until: new Date(Date.now() + given.hours * 3.6e6).toISOString(), reason: given.reason });
-  };
+  const [one, alert, silences] = await Promise.all([get(`/incidents/${name(id)}`), get(`/alerts/${name(id)}`), get("/silences")]);
+  const open = one.state !== "resolved", app = one.application;
+  const title = one.title.replace(`${app}: `, "");
+  const held = silences.filter((s) => s.application === app && (s.kind === null || s.kind === one.kind));
+  return h("div", {}, crumbs(link("#/", "Fleet"), link(`#/applications/${name(app)}`, app), h("span", { "aria-current": "page" }, `incident ${one.id}`)),
+    h("h1", {}, title), h("p", { class: "row tight" }, pill(one.state), pill(one.tier), h("span", { class: "soft" }, link(`#/applications/${name(app)}`, app), ", opened ", time(one.opened_at), ` (${moment(one.opened_at)} UTC)`, one.resolved_at ? [", resolved ", time(one.resolved_at)] : null)),
+    waiting(one), held.map((s) => h("p", { class: "note row between" }, h("span", {}, `Silenced until ${moment(s.until)} UTC by ${s.author}: ${s.reason}`), button("End the silence…", () => endSilence(s), "quiet small"))),
+    h("div", { class: "row actions" }, open && one.state !== "acknowledged" ? button("Acknowledge…", () => acknowledge(id), one.state === "firing" ? "" : "quiet") : null, open ? [button("Silence…", () => silence(app, one.kind)), button("Resolve…", () => resolve(id))] : null, button("Roll back…", () => rollBack(app), open ? "danger" : "quiet danger"), readOnly()),
+    h("dl", { class: "tiles" }, [["from onset to alert", one.seconds.onset_to_alert], ["from alert to act", one.seconds.alert_to_act], ["from alert to recovery", one.seconds.alert_to_recovery]].map(([label, value]) => h("div", { class: "tile" }, h("dt", {}, label), h("dd", {}, value === null ? (open ? "not yet" : "–") : duration(value))))),
+    h("div", { class: "grid" }, told(alert), why(alert)),
+    one.remedies.length ? section("h-remedies", "Remedies", remedies(one)) : null,
+    section("h-line", "Timeline", timeline(one.timeline)));
+}
+
+// What waits for a person stands first, with the two answers beside it.
+function waiting(one) {
+  return one.remedies.filter((r) => r.state === "proposed").map((r) => h("div", { class: "verdict warn row between", role: "group", "aria-label": `Remedy ${r.id}` },
+    h("span", {}, `The monitor proposes to ${words(r.kind)} ${path(r)}.`), h("span", { class: "row" }, button("Approve…", () => decide(r, "Approve"), ""), button("Reject…", () => decide(r, "Reject")))));
+}
+
+function told(alert) {
+  const lines = alert.text.trim().split("\n").slice(1).filter((line) => !/^(Look|Runbook): /.test(line));
+  const parts = [], others = [];
+  for (const line of lines) {
+    const part = PARTS.find((name) => line.startsWith(`${name}: `));
+    if (part) parts.push([part, line.slice(part.length + 2)]); else others.push(line);
+  }
+  const runbook = alert.detail.runbook;
+  return section("h-told", "What people were told", others.map((line) => h("p", {}, line)), terms([...parts, runbook ? ["Runbook", h("code", {}, runbook)] : null]));
+}
+
+function why(alert) {
   const evidence = alert.alarms.at(0)?.evidence;
-  const trace = (evidence?.trace ?? []).map((p) => ({ at: p.at_us / 1e6, value: Math.max(p.statistic, 1e-6) }));
-  const between = (told) => (told?.mean === null || told?.mean === undefined ? "–" : `${number(told.mean)} (${number(told.low)} – ${number(told.high)}; ${told.rows} rows)`);
-  const remedies = one.remedies.map((r) => [`${r.id}`, r.kind.replaceAll("_", " "), h("span", { class: "mono" }, `${r.from_version ?? "–"} → ${r.to_version ?? "–"}`), h("span", { title: r.state_reason }, pill(r.state)), r.outcome ? pill(r.outcome) : r.state_reason ?? "–",
-    r.state === "proposed" ? h("span", { class: "row" }, h("button", { class: "small", disabled: !session.admin, onclick: () => decide(r, "Approve") }, "Approve"), h("button", { class: "quiet small", disabled: !session.admin, onclick: () => decide(r, "Reject") }, "Reject")) : ""]);
-  return h("div", {}, h("p", { class: "small soft" }, link("#/", "Fleet"), " / ", link(`#/applications/${name(one.application)}`, one.application), ` / incident ${one.id}`),
-    h("h1", {}, one.title), h("p", { class: "row" }, pill(one.state), pill(one.tier), h("span", { class: "soft" }, "opened ", time(one.opened_at), `, ${moment(one.opened_at)} UTC`)),
-    waits.length ? h("p", { class: "verdict warn" }, `${waits.length === 1 ? "A remedy waits" : "Remedies wait"} for your approval.`) : null,
-    h("div", { class: "row" }, open && button("Acknowledge", acknowledge), open && button("Silence…", silence), button("Roll back…", () => rollBack(one.application), "danger"), !session.admin && h("span", { class: "soft small" }, "A key with scope read sees; acting needs scope admin.")),
-    h("div", { class: "tiles" }, [["onset to alert", one.seconds.onset_to_alert], ["alert to act", one.seconds.alert_to_act], ["alert to recovery", one.seconds.alert_to_recovery]].map(([label, value]) => h("div", { class: "tile" }, h("b", {}, span(value)), label))),
-    one.remedies.length ? h("section", { class: "card", "aria-labelledby": "h-remedies" }, h("h2", { id: "h-remedies" }, "Remedies"), table("Remedies", ["Number", "Kind", "Versions", "State", "Outcome", "Decide"], remedies)) : null,
-    h("div", { class: "grid" },
-      h("section", { class: "card", "aria-labelledby": "h-told" }, h("h2", { id: "h-told" }, "What people were told"), h("p", { class: "said" }, alert.text)),
-      evidence ? h("section", { class: "card", "aria-labelledby": "h-why" }, h("h2", { id: "h-why" }, "Evidence of the alarm"),
-        trace.length > 1 ? plot("Evidence", [{ label: evidence.signal, at: trace.map((p) => p.at), value: trace.map((p) => p.value) }], { logarithmic: true, height: 190, threshold: 1 }) : null,
-        h("dl", {}, [["Before", between(evidence.before)], ["After", between(evidence.after)], ["Promise", evidence.promise], ["Unit", evidence.unit]].flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text ?? "–")])),
-        evidence.moved?.length ? h("div", {}, h("h3", {}, "Moved most"), h("ul", {}, evidence.moved.map((m) => h("li", {}, `${m.signal ?? m.segment ?? m.name ?? ""} by ${number(m.distance)} standard errors`)))) : null) : null),
-    h("section", { class: "card", "aria-labelledby": "h-line" }, h("h2", { id: "h-line" }, "Timeline"), h("ol", { class: "timeline" }, one.timeline.map((line) => h("li", {}, h("time", { class: "soft small mono", datetime: line.at }, moment(line.at)), h("span", {}, pill(line.what)), h("span", {}, line.sentence, h("span", { class: "soft small" }, ` · ${line.who}`)))))));
+  if (!evidence) return null;
+  const points = evidence.trace ?? [], colour = palette([alert.versions])(alert.versions);
+  const mean = (part) => (part?.mean === null || part?.mean === undefined ? "–" : `${number(part.mean)} (95 % interval ${number(part.low)} to ${number(part.high)}, ${part.rows} rows)`);
+  const line = { label: `${words(evidence.signal)}: ${alert.versions}`, colour, at: points.map((p) => p.at_us / 1e6), value: points.map((p) => Math.max(p.statistic, 1e-6)) };
+  const onset = alert.alarms[0].onset_at, marks = [{ at: new Date(alert.alarms[0].alarmed_at) / 1000, kind: "alarm", title: "alarm" }];
+  const test = alert.recovery;
+  return section("h-why", "Evidence of the alarm",
+    points.length > 1 ? plot("evidence of the alarm", [line], { logarithmic: true, height: 200, threshold: 1, marks: marks.filter((m) => m.at <= line.at.at(-1) + 1) }) : null,
+    terms([["Statistic", `${number(alert.alarms[0].statistic)}; it alarms at ${number(alert.alarms[0].threshold)}`], ["Before", mean(evidence.before)], ["After", mean(evidence.after)], onset ? ["Onset, estimated", `${moment(onset)}:${clock(onset).slice(6)} UTC`] : null, ["Unit of the test", evidence.unit],
+      alert.state !== "resolved" && test ? ["Recovery", `${number(test.statistic)} of 1 after ${test.rows} rows`] : null]),
+    evidence.moved?.length ? [h("h3", {}, "Moved most"), h("ol", {}, evidence.moved.map((m) => h("li", {}, h("code", {}, m.signal ?? m.segment ?? m.name ?? ""), ` by ${number(m.distance)} standard errors`)))] : null);
+}
+
+function remedies(one) {
+  const rows = one.remedies.map((r) => [`${r.id}`, words(r.kind), h("span", { class: "mono" }, [r.from_version, r.to_version].filter(Boolean).join(" → ") || "–"), h("span", {}, pill(r.state), r.state_reason ? h("span", { class: "under" }, r.state_reason) : null),
+    r.outcome ? h("span", {}, pill(r.outcome), r.outcome_test?.null ? h("span", { class: "under" }, `refuted: ${r.outcome_test.null}`) : null) : r.acted_at ? "not known yet" : "–", r.acted_at ? time(r.acted_at) : "–"]);
+  return table("Remedies", ["Number", "Kind", "Versions", "State", "Outcome", "Acted"], rows);
+}
+
+function timeline(lines) {
+  let before = null;
+  return h("ol", { class: "timeline" }, lines.map((line) => {
+    const date = day(line.at), head = date === before ? null : h("span", { class: "date soft small" }, date);
+    before = date;
+    const look = line.what === "alarm" ? "firing" : line.what === "remedy" ? "acted" : line.what;
+    return h("li", {}, head, h("time", { class: "soft mono", datetime: line.at }, clock(line.at)), h("span", {}, pill(line.what, look)), h("span", {}, line.sentence, line.who === "monitor" ? null : h("span", { class: "soft small" }, ` by ${line.who}`)));
+  }));
 }

@@ -1,88 +1,132 @@
-import { forget, keep, key, listen, signIn } from "./api.js";
+import { forget, keep, key, listen, readiness, session, signIn } from "./api.js";
+import { onChange } from "./actions.js";
 import { h, link, say } from "./dom.js";
 import { fleet } from "./fleet.js";
+import { ago } from "./format.js";
 
 // Every view but the first is fetched when it is wanted: the fleet paints without the charts.
 const VIEWS = [
-  [/^\/$/, "fleet", (m, query) => fleet(query), "Fleet"],
-  [/^\/applications\/([^/]+)$/, "fleet", async (m, query) => (await import("./application.js")).application(decodeURIComponent(m[1]), query), "Application"],
-  [/^\/incidents\/(\d+)$/, "fleet", async (m) => (await import("./incident.js")).incident(m[1]), "Incident"],
-  [/^\/models$/, "models", async () => (await import("./models.js")).models(), "Models"],
-  [/^\/predictions\/([^/]+)$/, "models", async (m) => (await import("./models.js")).prediction(decodeURIComponent(m[1])), "Prediction"],
-  [/^\/settings$/, "settings", async () => (await import("./settings.js")).settings(), "Settings"],
-  [/^\/webhooks\/(\d+)$/, "settings", async (m) => (await import("./settings.js")).deliveries(m[1]), "Deliveries"],
+  [/^\/$/, "fleet", (m, query) => fleet(query)],
+  [/^\/applications\/([^/]+)$/, "fleet", async (m, query) => (await import("./application.js")).application(decodeURIComponent(m[1]), query)],
+  [/^\/incidents\/(\d+)$/, "fleet", async (m) => (await import("./incident.js")).incident(m[1])],
+  [/^\/models$/, "models", async (m, query) => (await import("./models.js")).models(query)],
+  [/^\/models\/([^/]+)$/, "models", async (m, query) => (await import("./models.js")).models(query, decodeURIComponent(m[1]))],
+  [/^\/predictions\/([^/]+)$/, "models", async (m) => (await import("./prediction.js")).prediction(decodeURIComponent(m[1]))],
+  [/^\/settings$/, "settings", async (m, query) => (await import("./settings.js")).settings(query)],
+  [/^\/webhooks\/(\d+)$/, "settings", async (m) => (await import("./webhooks.js")).deliveries(m[1])],
 ];
-const main = document.getElementById("main"), top = document.getElementById("top"), live = document.getElementById("live");
-let turn = 0, hearing = null, shown = null, later = null;
+const CALM = 5000, STALE = 180000;
+const [main, top, live, banner, progress] = ["main", "top", "live", "banner", "progress"].map((id) => document.getElementById(id));
+let turn = 0, hearing = null, shown = null, later = null, drawn = 0;
 
-async function show({ quietly = false } = {}) {
+// quietly: by itself, because something changed; asked: because of what the person just did.
+async function show({ quietly = false, asked = false } = {}) {
   const mine = ++turn;
   if (!key()) return door();
   const [path, rest] = (location.hash.slice(1) || "/").split("?");
   const found = VIEWS.map(([form, ...view]) => [path.match(form), ...view]).find(([match]) => match);
+  const slow = setTimeout(() => { if (!quietly && mine === turn) waiting(); }, 150);
   let made;
   try {
-    made = found ? await found[2](found[0], new URLSearchParams(rest)) : h("div", {}, h("h1", {}, "No such view"), link("#/", "To the fleet"));
+    made = found ? await found[2](found[0], new URLSearchParams(rest)) : h("div", {}, h("h1", {}, "No such view"), h("p", {}, link("#/", "To the fleet")));
   } catch (problem) {
     if (mine !== turn) return;
     if (problem.status === 401) { forget(); return door("This key is not in force."); }
     if (quietly) return;
-    if (problem.status === undefined) console.error(problem);
-    made = h("div", {}, h("h1", {}, problem.title ?? "Something went wrong"), h("p", { class: "error", role: "alert" }, problem.message), h("button", { onclick: () => show() }, "Try again"));
-  }
-  if (mine !== turn || (quietly && busy())) return;
-  top.hidden = false;
-  for (const a of top.querySelectorAll("[data-view]")) a.toggleAttribute("aria-current", a.dataset.view === found?.[1]);
-  const place = scrollY, focused = document.activeElement?.id;
-  main.replaceChildren(made);
-  const title = main.querySelector("h1")?.textContent ?? "";
-  document.title = `${title} · Leadsman`;
-  if (quietly) {
-    scrollTo(0, place);
-    if (focused && focused !== "main") document.getElementById(focused)?.focus();
-  } else if (shown !== null && shown !== location.hash) { scrollTo(0, 0); main.focus(); say(title); }
-  shown = location.hash;
+    made = failed(problem);
+  } finally { clearTimeout(slow); if (mine === turn) progress.hidden = true; }
+  if (mine !== turn || (quietly && !asked && busy())) return;
+  place(made, found?.[1], quietly);
+  if (asked && document.activeElement === document.body) main.focus({ preventScroll: true });
   if (!hearing) hear();
 }
 
-// Nothing is redrawn under the hands of somebody who writes or decides, nor a secret that is shown once.
-const busy = () => document.querySelector("dialog[open], .secret") !== null || ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName);
+function waiting() {
+  progress.hidden = false;
+  if (!main.firstChild) main.replaceChildren(h("p", { class: "soft" }, "Loading…"));
+}
+function failed(problem) {
+  if (problem.status === undefined) console.error(problem);
+  return h("div", {}, h("h1", {}, problem.title ?? "Something went wrong"), h("p", { class: "error", role: "alert" }, problem.message), h("p", { class: "row" }, h("button", { type: "button", onclick: () => show() }, "Try again"), link("#/", "To the fleet")));
+}
+
+// A view that is drawn anew keeps what the person did to it: where it was scrolled, what was opened, the focus.
+function place(made, view, quietly) {
+  top.hidden = false;
+  for (const a of top.querySelectorAll("[data-view]")) { if (a.dataset.view === view) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current"); }
+  const same = shown?.split("?")[0] === location.hash.split("?")[0];
+  const scrolled = scrollY, focused = document.activeElement?.id;
+  const opened = same ? [...main.querySelectorAll("details[id]")].map((one) => [one.id, one.open]) : [];
+  main.replaceChildren(made);
+  for (const [id, open] of opened) { const one = document.getElementById(id); if (one) one.open = open; }
+  const title = main.querySelector("h1")?.textContent ?? "";
+  document.title = `${title} · Leadsman`;
+  if (quietly || same) {
+    scrollTo(0, scrolled);
+    if (focused && focused !== "main") document.getElementById(focused)?.focus({ preventScroll: true });
+  } else if (shown !== null) { scrollTo(0, 0); main.focus({ preventScroll: true }); say(title); }
+  shown = location.hash;
+  drawn = Date.now();
+}
+
+// Nothing is redrawn under the hands of somebody who writes, decides, reads a chart or marks text, nor a secret that is shown once.
+const busy = () => document.querySelector("dialog[open], .secret, .plot:hover") !== null || ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName) || String(getSelection()) !== "";
 
 function hear() {
   hearing = new AbortController();
+  document.getElementById("who").textContent = session.name ? `${session.name}${session.admin ? "" : ", reads"}` : "";
+  stand();
   listen((parts) => {
     if (parts.includes("alerts")) say("Alerts changed.");
+    // New data alone is drawn at most once in five seconds; what people wait for, at once.
+    const pause = parts.some((part) => part !== "data") ? 300 : Math.max(CALM - (Date.now() - drawn), 300);
     clearTimeout(later);
-    later = setTimeout(() => { if (!busy() && key()) show({ quietly: true }); }, 400);
-  }, (on) => { live.textContent = on ? "live" : "no connection"; live.classList.toggle("on", on); }, hearing.signal);
+    later = setTimeout(() => { stand(); if (!busy() && key()) show({ quietly: true }); }, pause);
+  }, (on) => { live.textContent = on ? "live" : "no connection"; live.classList.toggle("on", on); if (!on) stand(); }, hearing.signal);
+}
+
+// Whether what is shown can be believed: a monitor that does not read the record sees no alarm.
+async function stand() {
+  const told = await readiness();
+  const silent = told?.last_turn_at && Date.now() - new Date(told.last_turn_at) > STALE;
+  const wrong = told === null ? "No connection to the monitor. What is shown may be old."
+    : told.last_error ? `The monitor cannot read the record, so it sees no new alarm: ${told.last_error}`
+    : told.last_turn_at === null ? "The monitor has not read the record since it started, so it sees no new alarm."
+    : silent ? `The monitor last read the record ${ago(told.last_turn_at)}: it sees no new alarm.` : "";
+  if (banner.textContent !== wrong) banner.textContent = wrong;
+  banner.hidden = !wrong;
 }
 
 function door(why = null) {
   hearing?.abort();
-  hearing = null;
-  top.hidden = true;
+  hearing = shown = null;
+  top.hidden = banner.hidden = true;
   document.title = "Sign in · Leadsman";
-  const input = h("input", { id: "key", type: "password", autocomplete: "off", required: true, placeholder: "lsm_…" });
+  const input = h("input", { id: "key", type: "password", autocomplete: "off", required: true, placeholder: "lsm_…", "aria-describedby": "key-about" });
   const told = h("p", { role: "alert", class: why ? "error" : null }, why ?? "");
+  const go = h("button", {}, "Sign in");
   const enter = async (event) => {
     event.preventDefault();
     keep(input.value.trim());
+    go.disabled = true;
     try { await signIn(); show(); } catch (problem) {
       forget();
       told.className = "error";
       told.textContent = problem.status === 401 ? "This key is not in force." : problem.status === 403 ? "This key may not read: it needs the scope read." : problem.message;
     }
+    go.disabled = false;
   };
-  main.replaceChildren(h("div", { class: "card sign" }, h("img", { src: "console/icon.svg", alt: "", width: 40, height: 40 }), h("h1", {}, "Leadsman"), h("p", { class: "soft" }, "Sign in with an API key. It stays in this tab and is forgotten with it."),
-    h("form", { onsubmit: enter }, h("label", { for: "key" }, "API key"), input, told, h("button", {}, "Sign in"))));
+  main.replaceChildren(h("div", { class: "card sign" }, h("img", { src: "console/icon.svg", alt: "", width: 44, height: 44 }), h("h1", {}, "Leadsman"), h("p", { class: "soft", id: "key-about" }, "Sign in with an API key. It stays in this tab and is forgotten with it. ", h("code", {}, "leadsman up"), " shows the first one when it starts."),
+    h("form", { onsubmit: enter }, h("label", { for: "key" }, "API key"), input, told, go)));
   input.focus();
 }
 
 document.getElementById("leave").addEventListener("click", () => { forget(); door(); });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => show());
+addEventListener("online", () => stand());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show({ quietly: true }));
-import("./incident.js").then(({ onChange }) => onChange(() => show({ quietly: true })));
+onChange(() => show({ quietly: true, asked: true }));
 // The link of an alert's text: ?application=loans&alert=17.
 const asked = new URLSearchParams(location.search);
 if (asked.has("alert")) history.replaceState(null, "", `/#/incidents/${encodeURIComponent(asked.get("alert"))}`);

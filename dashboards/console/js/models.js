@@ -1,40 +1,43 @@
 import { get, name } from "./api.js";
-import { h, pill, time, link, empty, table, moment } from "./dom.js";
+import { h, pill, time, link, empty, table, section, crumbs } from "./dom.js";
+import { count, versionsOf } from "./format.js";
+import { lookUp } from "./prediction.js";
 
-export function lookUp(value = "") {
-  const input = h("input", { id: "prediction", value, placeholder: "id of a prediction", class: "mono", required: true });
-  return h("form", { class: "inline", onsubmit: (event) => { event.preventDefault(); location.hash = `#/predictions/${name(input.value.trim())}`; } },
-    h("div", {}, h("label", { for: "prediction" }, "Look a prediction up"), input), h("button", {}, "Look up"));
-}
+const FEW = 12;
 
-export async function models() {
+export async function models(query, only = null) {
   const [{ models: all }, fleet] = await Promise.all([get("/serving/models"), get("/fleet")]);
-  const head = [h("h1", {}, "Models"), h("div", { class: "card" }, lookUp())];
-  if (!all.length) return h("div", {}, head, h("div", { class: "card" }, empty("No model is registered.")));
-  const cards = await Promise.all(all.map(async ({ model }) => {
-    const { versions } = await get(`/serving/models/${name(model)}/versions`);
-    const told = await Promise.all(versions.map((v) => get(`/serving/models/${name(model)}/versions/${name(v.version)}/replicas`).catch(() => null)));
-    const rows = versions.map((v, place) => {
-      const full = `${model}:${v.version}`, replicas = told[place];
-      const serves = fleet.filter((one) => Object.values(one.policy ?? {}).flat().includes(full));
-      return [h("b", {}, v.version), v.framework, h("code", { title: v.digest }, v.digest.slice(0, 16)), `${Math.max(Math.round(v.size_bytes / 1024), 1).toLocaleString("en")} kB`,
-        serves.length ? h("span", {}, serves.map((one, k) => [k ? ", " : "", link(`#/applications/${name(one.application)}`, one.application), h("span", { class: "soft small" }, one.version === full ? " answers" : " in trial")])) : "nowhere",
-        replicas ? h("span", {}, `${replicas.count} × ${replicas.processes} `, replicas.state ? pill(replicas.state) : h("span", { class: "soft small" }, "not started")) : "–", time(v.created_at)];
-    }).reverse();
-    return h("section", { class: "card" }, h("h2", {}, model), table(`Versions of ${model}`, ["Version", "Framework", "Digest", "#Size", "Serves", "Replicas", "Registered"], rows));
-  }));
-  return h("div", {}, head, cards);
+  const known = all.map((one) => one.model).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  if (only !== null) return h("div", {}, crumbs(link("#/models", "Models"), h("span", { "aria-current": "page" }, only)), h("h1", {}, only), section("h-versions", "Versions", await versions(only, fleet)));
+  const head = [h("h1", {}, "Models"), section("h-look", "Look a prediction up", lookUp())];
+  if (!known.length) return h("div", {}, head, h("div", { class: "card" }, empty("No model is registered.", h("p", {}, "A model is registered with its first version, by ", h("code", {}, "leadsman deploy"), "."))));
+  if (known.length <= FEW) return h("div", {}, head, await Promise.all(known.map(async (model) => section(`m-${model}`, link(`#/models/${name(model)}`, model, { class: "name" }), await versions(model, fleet)))));
+  const body = h("div", {}), filter = h("input", { id: "filter", type: "search", placeholder: "Name of a model", value: query.get("q") ?? "" });
+  const fill = () => {
+    const found = known.filter((model) => model.toLowerCase().includes(filter.value.toLowerCase()));
+    const served = (model) => fleet.filter((one) => versionsOf(one.policy).some((v) => v.startsWith(`${model}:`)));
+    body.replaceChildren(found.length ? table("Models", ["Model", "In service", "For"], found.map((model) => [link(`#/models/${name(model)}`, model, { class: "name" }), h("span", { class: "mono" }, [...new Set(served(model).map((one) => one.version).filter(Boolean))].join(", ") || "–"), h("span", {}, served(model).slice(0, 3).map((one, k) => [k ? ", " : "", link(`#/applications/${name(one.application)}`, one.application)]))])) : empty("No model is called like that."));
+  };
+  filter.addEventListener("input", () => { fill(); history.replaceState(null, "", filter.value ? `#/models?q=${name(filter.value)}` : "#/models"); });
+  fill();
+  return h("div", {}, head, h("section", { class: "card", "aria-labelledby": "h-models" }, h("div", { class: "row between" }, h("h2", { id: "h-models" }, `${count(known.length)} models`), h("div", { class: "search" }, h("label", { for: "filter", class: "hidden" }, "Filter models"), filter)), body));
 }
 
-export async function prediction(id) {
-  const one = await get(`/serving/predictions/${name(id)}`);
-  const show = (value) => h("code", {}, JSON.stringify(value));
-  const terms = (pairs) => h("dl", {}, pairs.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
-  return h("div", {}, h("p", { class: "small soft" }, link("#/models", "Models"), " / prediction"), h("h1", {}, "Prediction"), h("p", { class: "mono soft" }, one.id), h("div", { class: "card" }, lookUp(one.id)),
-    h("div", { class: "grid" },
-      h("section", { class: "card" }, h("h2", {}, "Answer"), terms([["Output", show(one.output)], ["Scores", show(one.scores)], ["Version", h("span", { class: "mono" }, one.model ? `${one.model}:${one.version}` : "none")], ["Application", h("span", {}, link(`#/applications/${name(one.application)}`, one.application), `, revision ${one.revision}`)],
-        ["When", `${moment(one.predicted_at)} UTC`], ["Took", `${one.latency_ms} ms`], ["Chosen with", `probability ${one.propensity}`], ["Default", one.default ? `yes: ${one.default_reason}` : "no"], ["Cached", one.cached ? "yes" : "no"]])),
-      h("section", { class: "card" }, h("h2", {}, "Label"), one.feedback.length ? table("Labels", ["Label", "Received (UTC)"], one.feedback.map((f) => [show(f.label), moment(f.received_at)])) : empty("No label came yet."),
-        one.shadows.length ? [h("h3", {}, "In the shadow"), table("Shadows", ["Version", "Output"], one.shadows.map((s) => [`${s.model}:${s.version}`, show(s.output)]))] : null)),
-    h("section", { class: "card" }, h("h2", {}, "Input"), table("Input", ["Feature", "Value"], Object.entries(one.input).map(([feature, value]) => [feature, show(value)])), one.context ? [h("h3", {}, "Context"), show(one.context)] : null));
+async function versions(model, fleet) {
+  const { versions: all } = await get(`/serving/models/${name(model)}/versions`);
+  const replicas = await Promise.all(all.map((v) => get(`/serving/models/${name(model)}/versions/${name(v.version)}/replicas`).catch(() => null)));
+  return table(`Versions of ${model}, the newest first`, ["Version", "Serves", "Replicas", "Framework", "Digest", "#Size", "Registered"], all.map((v, place) => [
+    h("b", {}, v.version), serves(`${model}:${v.version}`, fleet), state(replicas[place]), v.framework, h("details", { class: "digest" }, h("summary", {}, h("code", {}, v.digest.slice(0, 12))), h("code", {}, v.digest)), size(v.size_bytes), time(v.created_at)]).reverse());
 }
+
+function serves(full, fleet) {
+  const mine = fleet.filter((one) => versionsOf(one.policy).includes(full));
+  return mine.length ? h("span", {}, mine.map((one, k) => [k ? ", " : "", link(`#/applications/${name(one.application)}`, one.application), h("span", { class: "soft" }, one.version === full ? " answers" : " on trial")])) : h("span", { class: "soft" }, "nowhere");
+}
+
+function state(told) {
+  if (told === null) return h("span", { class: "soft" }, "not known");
+  const counted = told.state ? [h("span", {}, count(told.count * told.processes)), pill(told.state)] : h("span", { class: "soft" }, "none started");
+  return h("span", {}, h("span", { class: "row tight" }, counted), told.last_words ? h("details", {}, h("summary", {}, "last words"), h("pre", { class: "mono words" }, told.last_words)) : null);
+}
+const size = (bytes) => (bytes < 1e6 ? `${count(Math.max(Math.round(bytes / 1024), 1))} kB` : `${count(Math.round(bytes / 1048576))} MB`);

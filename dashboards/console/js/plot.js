@@ -1,72 +1,170 @@
 import uPlot from "../vendor/uPlot.esm.js";
-import { h, moment, number } from "./dom.js";
+import { h, table } from "./dom.js";
+import { iso, moment, number, raised } from "./format.js";
 
-const COLOURS = { light: ["#1d66b3", "#b4531a", "#6b3fa0", "#12807a", "#a02765", "#5d6b1e"], dark: ["#6db3f2", "#f0a060", "#bd9bf0", "#5cd1c5", "#f08ab8", "#c4d260"] };
-const MARKS = { revision: ["#5a6675", [5, 4]], alarm: ["#c2261d", []], remedy: ["#1c7540", [2, 3]] };
+const COLOURS = {
+  light: ["#1d66b3", "#b4531a", "#6b3fa0", "#0d7a74", "#a02765", "#5d6b1e", "#444f5c"],
+  dark: ["#6db3f2", "#f0a060", "#bd9bf0", "#5cd1c5", "#f08ab8", "#c4d260", "#b7c2cf"],
+};
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const MARKS = { revision: ["--soft", [5, 4]], alarm: ["--bad", []], remedy: ["--good", [2, 3]] };
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
-// The chart's logarithmic axis counts up from its lower end: only from a whole power of ten does it arrive.
-const decade = (low) => Number(`1e${Math.max(Math.floor(Math.log10(Number.isFinite(low) ? Math.min(Math.max(low, 1e-6), 0.01) : 0.01)), -6)}`);
+// A version has one colour in all charts of an application: by its place among all versions.
+export function palette(versions) {
+  const order = [...new Set(versions)].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const colours = COLOURS[dark.matches ? "dark" : "light"];
+  return (version) => colours[Math.max(order.indexOf(version.split(/ against |\|/)[0]), 0) % colours.length];
+}
+export const dot = (colour) => { const made = h("i", { class: "dot", "aria-hidden": "true" }); made.style.background = colour; return made; };
+export const dash = (place) => DASHES[place % DASHES.length];
 
-// lines: [{label, at, value, low?, high?, limit?, reference?}] in seconds since 1970; marks: [{at, kind, title}]
-export function plot(title, lines, { marks = [], logarithmic = false, height = 280, threshold = null, start, end } = {}) {
-  const holder = h("div", { role: "img", "aria-label": `${title}: ${lines.map((l) => `${l.label} last ${number(l.value.at(-1))}`).join(", ")}` });
-  const palette = COLOURS[dark.matches ? "dark" : "light"];
-  const tables = lines.map((l) => [l.at, l.value, ...(l.low ? [l.low, l.high] : [])]);
-  const data = lines.length ? uPlot.join(tables) : [[], []];
-  const series = [{}], bands = [];
-  lines.forEach((line, place) => {
-    const colour = palette[place % palette.length];
-    series.push({ label: line.label, stroke: colour, width: 2, spanGaps: true, points: { show: line.at.length < 3 } });
-    if (line.low) {
-      series.push({ stroke: "transparent", spanGaps: true, points: { show: false } }, { stroke: "transparent", spanGaps: true, points: { show: false } });
-      bands.push({ series: [series.length - 1, series.length - 2], fill: `${colour}2e` });
-    }
+function ticks(u, splits, _axis, _space, step) {
+  let before = null;
+  return splits.map((stamp) => {
+    const text = iso(stamp), date = `${Number(text.slice(8, 10))} ${MONTHS[text.slice(5, 7) - 1]}`;
+    const shown = step >= 86400 ? date : `${step < 1 ? text.slice(11, 21) : step < 60 ? text.slice(11, 19) : text.slice(11, 16)}${date === before ? "" : `\n${date}`}`;
+    before = date;
+    return shown;
   });
-  const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") } };
-  const levels = [...lines.flatMap((l, place) => [[l.reference, palette[place % palette.length], [6, 4]], [l.limit, css("--bad"), [2, 4]]]), [threshold, css("--bad"), [6, 4]]].filter(([v]) => v !== null && v !== undefined);
-  const options = {
-    width: 600, height, series, bands, legend: { show: false }, cursor: { points: { size: 7 } },
-    scales: {
-      x: { time: true, ...(start && end ? { range: [start, end] } : {}) },
-      y: logarithmic ? { distr: 3, log: 10, range: (u, low, high) => [decade(low), Math.max(Number.isFinite(high) ? high : 3, 3)] }
-        : { range: (u, low, high) => { const every = [low, high, ...levels.map(([v]) => v)].filter(Number.isFinite); const top = Math.max(0, ...every); const bottom = Math.min(0, ...every); return [bottom, top + (top - bottom) * 0.08 || 1]; } },
-    },
-    axes: [axis, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => (t === null ? "" : number(t))) }],
-    tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
-    hooks: { draw: [(u) => {
-      const c = u.ctx, { left, top, width, height: tall } = u.bbox;
-      c.save(); c.beginPath(); c.rect(left, top, width, tall); c.clip();
-      for (const [value, colour, dash] of levels) {
-        const y = u.valToPos(value, "y", true);
-        c.strokeStyle = colour; c.setLineDash(dash.map((d) => d * devicePixelRatio)); c.lineWidth = 1.4 * devicePixelRatio;
-        c.beginPath(); c.moveTo(left, y); c.lineTo(left + width, y); c.stroke();
-      }
-      for (const mark of marks) {
-        const x = u.valToPos(mark.at, "x", true), [colour, dash] = MARKS[mark.kind];
-        c.strokeStyle = c.fillStyle = colour; c.globalAlpha = mark.kind === "alarm" ? 0.55 : 0.9;
-        c.setLineDash(dash.map((d) => d * devicePixelRatio)); c.lineWidth = 1.3 * devicePixelRatio;
-        c.beginPath(); c.moveTo(x, top); c.lineTo(x, top + tall); c.stroke();
-        c.beginPath(); c.arc(x, top + 5 * devicePixelRatio, 4 * devicePixelRatio, 0, 7); c.fill(); c.globalAlpha = 1;
-      }
-      c.restore();
-    }], setCursor: [(u) => {
-      const place = u.cursor.idx;
-      told.textContent = place === null || place === undefined || !u.data[0].length ? "" : `${moment(u.data[0][place] * 1000)} UTC  ` + u.series.slice(1).map((s, k) => (s.label && s.label !== "Value" && u.data[k + 1][place] !== null && u.data[k + 1][place] !== undefined ? `${s.label} ${number(u.data[k + 1][place])}` : "")).filter(Boolean).join("   ");
-    }] },
+}
+
+// The logarithmic axis goes from a whole power of ten to above its threshold.
+const floor = (low) => 10 ** Math.max(Math.floor(Math.log10(Number.isFinite(low) ? Math.min(Math.max(low, 1e-6), 0.01) : 0.01)), -6);
+const decades = (low, high) => Array.from({ length: Math.floor(Math.log10(high * 1.0001)) - Math.round(Math.log10(low)) + 1 }, (_, k) => Number(`1e${Math.round(Math.log10(low)) + k}`));
+const power = (value) => (value >= 0.01 && value < 1000 ? String(value) : `10${raised(Math.round(Math.log10(value)))}`);
+
+/* lines: [{label, colour, dash?, at, value, low?, high?, limit?, reference?}], times in seconds since 1970;
+   marks: [{at, kind, title, tier?, revision?}]; zoom(start, end) is called with a stretch that was drawn over. */
+export function plot(title, lines, { marks = [], logarithmic = false, height = 260, threshold = null, start, end, zoom = null, zero = true } = {}) {
+  const levels = [];
+  for (const line of lines) {
+    if (line.reference !== null && line.reference !== undefined) levels.push([line.reference, line.colour, [6, 4]]);
+    if (line.limit !== null && line.limit !== undefined) levels.push([line.limit, css("--bad"), [2, 4]]);
+  }
+  if (threshold !== null) levels.push([threshold, css("--bad"), [6, 4]]);
+  const readout = h("p", { class: "readout", "aria-hidden": "true" }, "\u00a0");
+  const holder = h("div", { class: "plot", role: "img", "aria-label": spoken(title, lines, marks) });
+  holder.style.minHeight = `${height}px`;
+  const { data, series, bands } = columns(lines);
+  const linear = (u, low, high) => {
+    const every = [low, high, ...levels.map(([v]) => v)].filter(Number.isFinite);
+    const top = Math.max(zero ? 0 : -Infinity, ...every), bottom = Math.min(zero ? 0 : Infinity, ...every);
+    return [bottom, top + (top - bottom) * 0.1 || bottom + 1];
   };
-  const told = h("p", { class: "small soft mono", "aria-hidden": "true" }, "\u00a0");
-  const item = (colour, text, dash) => { const mark = h("i", { class: dash ? "dash" : null }); mark.style.borderColor = colour; return h("li", {}, mark, text); };
-  const kinds = [...new Set(marks.map((m) => m.kind))];
-  const legend = h("ul", { class: "legend" }, lines.map((l, place) => item(palette[place % palette.length], l.label)),
-    lines.some((l) => l.reference) && item(palette[0], "its reference", true), lines.some((l) => l.limit) && item(css("--bad"), "limit", true),
-    threshold !== null && item(css("--bad"), "alarms here", true), kinds.map((kind) => item(MARKS[kind][0], kind)));
+  const log = (u, low, high) => [floor(low), Math.max(Number.isFinite(high) ? high * 1.6 : 3, 3)];
+  const axis = { stroke: css("--soft"), font: "12px system-ui, 'DejaVu Sans', sans-serif", grid: { stroke: css("--line"), width: 1 }, ticks: { show: false } };
+  const options = {
+    height, series, bands, padding: [14, 8, 0, 0], legend: { show: false },
+    cursor: { points: { size: 7 }, drag: { x: zoom !== null, y: false, setScale: false } },
+    scales: { x: { time: true, ...(start && end ? { range: [start, end] } : {}) }, y: logarithmic ? { distr: 3, log: 10, range: log } : { range: linear } },
+    axes: [{ ...axis, values: ticks, space: (u, place, low, high, width) => (width < 500 ? 46 : 70), size: 44 }, { ...axis, size: 58, values: (u, at) => at.map((v) => (v === null ? "" : logarithmic ? power(v) : number(v))),
+      ...(logarithmic ? { splits: (u, place, low, high) => decades(low, high), filter: (u, at) => at } : {}) }],
+    tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
+    hooks: {
+      draw: [(u) => draw(u, levels, marks)],
+      setCursor: [(u) => { readout.textContent = reading(u, lines, marks); }],
+      setSelect: [(u) => { if (zoom && u.select.width > 8) zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }],
+    },
+  };
   requestAnimationFrame(() => {
     if (!holder.isConnected) return;
     const made = new uPlot({ ...options, width: holder.clientWidth || 600 }, data, holder);
-    new ResizeObserver(() => { if (holder.clientWidth && holder.clientWidth !== made.width) made.setSize({ width: holder.clientWidth, height }); }).observe(holder);
+    const watch = new ResizeObserver(() => {
+      if (!holder.isConnected) { watch.disconnect(); made.destroy(); } else if (holder.clientWidth && holder.clientWidth !== made.width) made.setSize({ width: holder.clientWidth, height });
+    });
+    watch.observe(holder);
   });
-  holder.style.minHeight = `${height}px`;
-  return h("div", {}, holder, told, legend);
+  return h("div", {}, holder, readout, legend(lines, marks, threshold), asTable(title, lines));
+}
+
+function columns(lines) {
+  const series = [{}], bands = [];
+  for (const line of lines) {
+    series.push({ stroke: line.colour, width: 2, dash: line.dash, spanGaps: true, points: { show: line.at.length < 3, size: 6, fill: line.colour } });
+    if (!line.low) continue;
+    const edge = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false } };
+    series.push({ ...edge }, { ...edge });
+    bands.push({ series: [series.length - 1, series.length - 2], fill: `${line.colour}30` });
+  }
+  const data = lines.length ? uPlot.join(lines.map((l) => [l.at, l.value, ...(l.low ? [l.low, l.high] : [])])) : [[], []];
+  return { data, series, bands };
+}
+
+function draw(u, levels, marks) {
+  const c = u.ctx, r = devicePixelRatio, { left, top, width, height } = u.bbox;
+  const stroke = (colour, pattern, thick) => { c.strokeStyle = c.fillStyle = colour; c.setLineDash(pattern.map((d) => d * r)); c.lineWidth = thick * r; };
+  c.save();
+  c.beginPath(); c.rect(left, 0, width, top + height); c.clip();
+  for (const [value, colour, pattern] of levels) {
+    stroke(colour, pattern, 1.3);
+    const y = u.valToPos(value, "y", true);
+    c.beginPath(); c.moveTo(left, y); c.lineTo(left + width, y); c.stroke();
+  }
+  let free = -Infinity;
+  for (const mark of marks) {
+    const x = u.valToPos(mark.at, "x", true), [colour, pattern] = MARKS[mark.kind], light = mark.tier === "info";
+    stroke(css(colour), pattern, 1.2);
+    c.globalAlpha = mark.kind === "alarm" ? (light ? 0.45 : 0.6) : 0.9;
+    // An alarm that only informs is a tick at the foot; what moves traffic or wakes people crosses the chart.
+    c.beginPath(); c.moveTo(x, light ? top + height - 12 * r : top); c.lineTo(x, top + height); c.stroke();
+    c.globalAlpha = 1;
+    c.setLineDash([]);
+    if (mark.kind === "revision" && x - free > 24 * r) {
+      c.font = `${11 * r}px system-ui, "DejaVu Sans", sans-serif`; c.textAlign = "center"; c.fillText(`r${mark.revision}`, Math.min(Math.max(x, left + 10 * r), left + width - 10 * r), top - 4 * r);
+      free = x;
+    }
+    if (light || mark.kind === "revision") continue;
+    c.beginPath();
+    if (mark.kind === "alarm") { c.moveTo(x - 4 * r, top); c.lineTo(x + 4 * r, top); c.lineTo(x, top + 7 * r); } else c.arc(x, top + 12 * r, 3.5 * r, 0, 7);
+    c.fill();
+  }
+  c.restore();
+}
+
+function reading(u, lines, marks) {
+  const place = u.cursor.idx;
+  if (place === null || place === undefined || !u.data[0].length || u.cursor.left < 0) return "\u00a0";
+  const near = marks.filter((m) => Math.abs(u.valToPos(m.at, "x") - u.cursor.left) < 5).map((m) => m.title);
+  const said = [];
+  let column = 1;
+  for (const line of lines) {
+    const value = u.data[column][place];
+    if (value !== null && value !== undefined) {
+      const low = line.low ? u.data[column + 1][place] : null;
+      said.push(`${line.label} ${number(value)}${low === null || low === undefined ? "" : ` (${number(low)} to ${number(u.data[column + 2][place])})`}`);
+    }
+    column += line.low ? 3 : 1;
+  }
+  return [`${iso(u.data[0][place]).slice(0, 19).replace("T", " ")} UTC`, ...said, ...near.slice(0, 2)].join("  ·  ");
+}
+
+function spoken(title, lines, marks) {
+  const told = lines.map((line) => `${line.label}, last ${number(line.value.findLast((v) => v !== null))}${line.limit ? `, limit ${number(line.limit)}` : ""}`);
+  return [`Chart of ${title}`, ...told, marks.length ? `${marks.length} marks` : null].filter(Boolean).join("; ");
+}
+
+function legend(lines, marks, threshold) {
+  const item = (colour, text, look = "") => { const key = h("i", { class: look, "aria-hidden": "true" }); key.style.borderColor = colour; key.style.color = colour; return h("li", {}, key, text); };
+  const kinds = [...new Set(marks.map((m) => m.kind))];
+  const words = { revision: "revision of the route", alarm: "alarm", remedy: "remedy" };
+  return h("ul", { class: "legend" }, lines.map((l) => item(l.colour, l.label, l.dash?.length ? "dash" : "")),
+    lines.some((l) => l.low) && item(css("--soft"), "95 % interval", "band"),
+    lines.some((l) => l.reference !== null && l.reference !== undefined) && item(css("--soft"), "mean of the reference", "dash"),
+    lines.some((l) => l.limit !== null && l.limit !== undefined) && item(css("--bad"), "limit: beyond it the watch gathers evidence", "dots"),
+    threshold !== null && item(css("--bad"), "alarms here", "dash"), kinds.map((kind) => item(css(MARKS[kind][0]), words[kind], `mark ${kind}`)));
+}
+
+// The same for who cannot see a chart; made when it is opened.
+function asTable(title, lines) {
+  if (!lines.length) return null;
+  const holder = h("div", {});
+  const fill = () => {
+    if (holder.firstChild) return;
+    const rows = lines.flatMap((line) => line.at.map((at, k) => [at, line, k])).filter(([, line, k]) => line.value[k] !== null).sort((a, b) => b[0] - a[0]).slice(0, 200);
+    holder.append(table(`${title}, newest first`, ["When (UTC)", "Line", "#Value", "#Low", "#High"], rows.map(([at, line, k]) => [moment(at * 1000), line.label, number(line.value[k]), number(line.low?.[k]), number(line.high?.[k])])));
+  };
+  return h("details", { class: "data", ontoggle: fill }, h("summary", {}, "As a table"), holder);
 }

@@ -1,0 +1,358 @@
+"""How soon the console paints with 200 applications and a week of data, and how fast a plot is.
+
+Run ``python benchmarks/console.py [--json FILE] [--rows N] [--look]``. One application has ten
+million predictions of a week; the sums that the monitor keeps of them are made by SQL from the
+rows themselves, those of the other 199 are made up (hours of a week, minutes of a day). A real
+Chromium (Debian: apt-get install chromium) opens the page on the real monitor. The same plot is
+also asked of the rows by plain SQL, for the ratio. ``--look`` keeps the page up for looking at it.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import numpy as np
+import uvicorn
+from playwright.sync_api import Browser, sync_playwright
+
+# Python looks first into the folder of the program, where another benchmark is called `serving`.
+sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
+
+import dashboards  # noqa: E402
+from leadsman.embedded_postgres import EmbeddedPostgres  # noqa: E402
+from migrations.upgrade import upgrade  # noqa: E402
+from monitor.app import create_app  # noqa: E402
+from monitor.detector_state import Subject, to_rows  # noqa: E402
+from monitor.evidence import TRACE_POINTS, Trace  # noqa: E402
+from monitor.settings import Settings  # noqa: E402
+from monitor.store.database import connect  # noqa: E402
+from monitor.store.watches import read_watches  # noqa: E402
+from serving.store.partitions import ensure_partitions  # noqa: E402
+
+APPLICATIONS = 200
+ROWS = 10_000_000
+DAYS = 7
+PORT = 18_471
+KEY = "lsm_benchmark"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+REPEATS = 15
+LIMIT_PAINT_MS, LIMIT_QUERY_MS = 1000.0, 500.0
+PATH = "/v1/applications/app-001"
+
+# In alarm, noticed, in hand, learning, idle: some of each among many that are well.
+MADE = """
+INSERT INTO applications (id, name, task, latency_objective_ms)
+SELECT g, format('app-%s', lpad(g::text, 3, '0')), 'binary', 100 FROM generate_series(1, {n}) g;
+INSERT INTO input_schemas (id, application_id, schema, features, encoding)
+SELECT g, g, '{{}}', '["income", "debt", "age"]', 'float64' FROM generate_series(1, {n}) g;
+INSERT INTO models (id, name) SELECT g, format('model-%s', g) FROM generate_series(1, {n}) g;
+INSERT INTO versions (id, model_id, version, framework, manifest, digest, size_bytes, artefact)
+SELECT 2 * g + v - 2, g, v, 'sklearn', '{{}}', md5(format('%s-%s', g, v)), 20000, ''
+  FROM generate_series(1, {n}) g, generate_series(1, 2) v;
+INSERT INTO revisions (application_id, revision, kind, policy, input_schema_id, actor, created_at)
+SELECT g, v, 'change', json_build_object('kind', 'single', 'champion',
+       format('model-%s:%s', g, v)), g, 'operator', timestamptz '{start}' + (v - 1) * interval '3 d'
+  FROM generate_series(1, {n}) g, generate_series(1, 2) v;
+INSERT INTO watches (application_id, name, signal, detector, tier, settings, remedy, mode, origin)
+SELECT g, w.name, w.signal, w.detector, w.tier, '{{}}', w.remedy, 'propose', 'default'
+  FROM generate_series(1, {n}) g, (VALUES
+       ('loss', 'loss', 'bounded-mean', 'page', 'notify'),
+       ('loss_rollback', 'loss', 'bounded-mean', 'rollback', 'roll_back'),
+       ('output', 'output', 'ranks', 'info', 'notify'),
+       ('features', 'feature.*', 'ranks', 'info', 'notify'),
+       ('service', 'service.*', 'bounded-mean', 'page', 'notify')
+  ) AS w (name, signal, detector, tier, remedy);
+INSERT INTO watch_states (watch_id, subject, status, status_reason, parameters, state,
+       observations, granted, statistic)
+SELECT w.id, (2 * w.application_id)::text,
+       CASE WHEN w.application_id % 23 = 0 THEN 'learning' ELSE 'armed' END, NULL,
+       '{{"reference_mean": 0.1, "limit": 0.16, "unit": "row"}}', '', 10000, 0.01,
+       exp(-12 * random()) FROM watches w;
+INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail, opened_at)
+SELECT g, (2 * g)::text, 'loss', CASE WHEN g % 31 = 0 THEN 'rollback' ELSE 'page' END,
+       CASE WHEN g % 62 = 0 THEN 'acknowledged' ELSE 'firing' END,
+       format('app-%s: model-%s:2 errs more than it should', lpad(g::text, 3, '0'), g), '{{}}',
+       timestamptz '{end}' - interval '1 h' * (g % 7)
+  FROM generate_series(1, {n}) g WHERE g % 31 = 0 OR g % 37 = 0;
+INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail, opened_at)
+SELECT g, (2 * g)::text, 'feature', 'info', 'firing',
+       format('app-%s: feature income of requests to model-%s:2 changed: values rose',
+              lpad(g::text, 3, '0'), g), '{{}}', timestamptz '{end}' - interval '5 h'
+  FROM generate_series(1, {n}) g WHERE g % 11 = 0;
+INSERT INTO keys (id, name, hash, scopes) VALUES (gen_random_uuid(), 'operator', '{hash}',
+       '["admin"]');
+"""
+SUMS = """
+INSERT INTO signal_summaries (application_id, signal, step_s, subject, at, n, total, squares)
+SELECT g, s.signal, step, CASE WHEN at < timestamptz '{start}' + interval '3 d'
+       THEN 2 * g - 1 ELSE 2 * g END::text, at, k, k * s.mean * (1 + 0.1 * random()),
+       k * s.mean * (1 + 0.1 * random())
+  FROM generate_series(2, {n}) g,
+       (VALUES ('loss', 0.1), ('service.default', 0.0), ('service.latency', 0.01),
+               ('service.error', 0.0), ('label.delay', 90.0)) AS s (signal, mean),
+       LATERAL generate_series(timestamptz '{from_}', timestamptz '{end}' - interval '1 min',
+               make_interval(secs => {step})) at,
+       LATERAL (SELECT {step} AS step, ceil({step} / 60.0 * (1 + g % 9)
+               * (1.2 + sin(extract(epoch FROM at) / 13751)))::int AS k) AS t
+ WHERE g % 29 <> 0
+"""
+LAY = """
+INSERT INTO predictions (predicted_at, id, version_id, application_id, revision, flags, latency_us,
+       propensity, input, output, scores, shipment)
+SELECT at, gen_random_uuid(), CASE WHEN i < {rows} * 3 / 7 THEN 1 ELSE 2 END, 1,
+       CASE WHEN i < {rows} * 3 / 7 THEN 1 ELSE 2 END, 0, 800 + (random() * 4000)::int, 1,
+       reverse(float8send(40 + random() * 20)) || reverse(float8send(random() * random()))
+       || reverse(float8send(18 + 60 * random())), '\\x30', NULL, 1
+  FROM generate_series({first}, {last}) i,
+       LATERAL (SELECT timestamptz '{start}' + i * interval '7 d' / {rows} AS at) t
+"""
+OWN_SUMS = """
+INSERT INTO signal_summaries (application_id, signal, step_s, subject, at, n, total, squares)
+SELECT 1, s.signal, {step}, version_id::text,
+       date_bin(make_interval(secs => {step}), predicted_at, timestamptz '{start}'), count(*),
+       sum(s.value), sum(s.value * s.value)
+  FROM predictions, LATERAL (VALUES
+       ('service.latency', (latency_us > 4700)::int), ('service.default', flags & 1),
+       ('loss', (latency_us % 100 < 12)::int)) AS s (signal, value)
+ WHERE application_id = 1 GROUP BY 2, 4, 5
+"""
+BY_ROWS = """
+SELECT version_id, date_bin('1 hour', predicted_at, timestamptz '{start}') AS at, count(*),
+       avg((latency_us > 4700)::int) FROM predictions
+ WHERE application_id = 1 AND predicted_at >= '{start}' AND predicted_at < '{end}' GROUP BY 1, 2
+"""
+
+
+async def lay(url: str, rows: int) -> dict[str, str]:
+    """Write the record; from when to when it goes."""
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    start = end - timedelta(days=DAYS)
+    names = {"start": start.isoformat(), "end": end.isoformat()}
+    digest = "\\x" + hashlib.sha256(KEY.encode()).hexdigest()
+    connection = await asyncpg.connect(url, timeout=60)
+    try:
+        await ensure_partitions(
+            connection, [(start + timedelta(days=n)).date() for n in range(DAYS + 1)]
+        )
+        await connection.execute(MADE.format(n=APPLICATIONS, hash=digest, **names))
+        for step, since in ((60, end - timedelta(days=1)), (3600, start)):
+            sums = SUMS.format(n=APPLICATIONS, step=step, from_=since.isoformat(), **names)
+            await connection.execute(sums)
+        part = 500_000
+        for first in range(0, rows, part):
+            last = min(first + part, rows) - 1
+            await connection.execute(LAY.format(rows=rows, first=first, last=last, **names))
+            print(f"\rrows laid: {last + 1:,}", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        for step in (60, 3600):
+            await connection.execute(OWN_SUMS.format(step=step, **names))
+        await trace(url, connection, start)
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
+    return names
+
+
+async def trace(url: str, connection: asyncpg.Connection, start: datetime) -> None:
+    """Give the watches of the loss a state that can be read, and the evidence of a week."""
+    engine = connect(url)
+    async with engine.connect() as other:
+        watches = [one for one in await read_watches(other) if one.signal == "loss"]
+    await engine.dispose()
+    rng = np.random.default_rng(7)
+    begun = int(start.timestamp() * 1e6)
+    steps = range(0, DAYS * 24 * 3600, DAYS * 24 * 3600 // TRACE_POINTS)
+    for watch in watches:
+        walk = np.exp(np.minimum(np.cumsum(rng.normal(0, 0.3, TRACE_POINTS)) - 4, -0.1))
+        points = tuple(
+            (k, begun + at * 1_000_000, float(walk[k]), 0.1, 1)
+            for k, at in zip(range(TRACE_POINTS), steps, strict=False)
+        )
+        made = Subject(watch, "loss", str(2 * watch.application_id), "armed", None, {"unit": "row"})
+        made.trace = Trace(points=points)
+        row = to_rows([made])[0]
+        await connection.execute(
+            "UPDATE watch_states SET state = $2, summary = $3 WHERE watch_id = $1",
+            watch.id,
+            row.state,
+            json.dumps(row.summary),
+        )
+
+
+def serve(url: str) -> None:
+    """Show the record; the loop is left out, since it would judge what is made up here."""
+    console = Path(dashboards.__file__).parent / "console"
+    settings = Settings(database_url=url, console_dir=console)
+    uvicorn.run(create_app(settings, with_loop=False), port=PORT, log_level="warning")
+
+
+@contextmanager
+def monitor(url: str) -> Iterator[str]:
+    """The monitor's API and the console as a process of its own."""
+    process = subprocess.Popen([sys.executable, __file__, "--serve", url])
+    address = f"http://127.0.0.1:{PORT}"
+    until = time.monotonic() + 120
+    try:
+        while True:
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{address}/livez", trust_env=False).is_success:
+                    break
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit("the monitor did not start")
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def paints(browser: Browser, address: str, path: str, ready: str) -> list[float]:
+    """Milliseconds from navigation until a view is painted, each in a browser with empty caches."""
+    told = []
+    for _ in range(REPEATS):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        page.add_init_script(f"sessionStorage.setItem('leadsman-key', '{KEY}')")
+        page.goto(f"{address}/{path}", wait_until="commit")
+        page.wait_for_selector(ready)
+        # The frame after the one in which it stands is on the screen.
+        told.append(
+            page.evaluate(
+                "new Promise(done => requestAnimationFrame(() => requestAnimationFrame("
+                "() => done(performance.now()))))"
+            )
+        )
+        context.close()
+    return told
+
+
+def queries(address: str, path: str) -> list[float]:
+    """Milliseconds of a request to the monitor, after one that warms nothing but the connection."""
+    told = []
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=60) as client:
+        client.get("/livez")
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            client.get(path).raise_for_status()
+            told.append((time.perf_counter() - began) * 1000)
+    return told
+
+
+async def rows_by_sql(url: str, names: dict[str, str]) -> float:
+    """Milliseconds of the same plot made from the rows."""
+    connection = await asyncpg.connect(url)
+    try:
+        began = time.perf_counter()
+        await connection.fetch(BY_ROWS.format(**names))
+        return (time.perf_counter() - began) * 1000
+    finally:
+        await connection.close()
+
+
+def figures(values: list[float]) -> dict[str, float]:
+    """Median and slowest, in milliseconds."""
+    return {"median_ms": round(statistics.median(values), 1), "slowest_ms": round(max(values), 1)}
+
+
+def measure(address: str, url: str, names: dict[str, str], chromium: str) -> dict[str, Any]:
+    """Every figure."""
+    day = (datetime.fromisoformat(names["end"]) - timedelta(days=1)).isoformat()
+    plot = f"{PATH}/plots/service.latency"
+    found: dict[str, Any] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        found["first paint, 200 applications"] = figures(paints(browser, address, "", "#verdict"))
+        view = "#/applications/app-001"
+        found["application with all charts"] = figures(
+            paints(browser, address, view, "#h-coverage")
+        )
+        browser.close()
+    found["fleet"] = figures(queries(address, "/v1/fleet"))
+    found["plot of a week, by hours"] = figures(queries(address, plot))
+    quoted = httpx.QueryParams({"from": day, "to": names["end"]})
+    found["plot of a day, by minutes"] = figures(queries(address, f"{plot}?{quoted}"))
+    found["newest rows beside the reference"] = figures(queries(address, f"{PATH}/distributions"))
+    idle = "/v1/applications/app-029/distributions"
+    found["the same of an idle application"] = figures(queries(address, idle))
+    found["plot of a week, from the rows by SQL"] = figures([asyncio.run(rows_by_sql(url, names))])
+    return found
+
+
+def main() -> None:
+    """Lay, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--look", action="store_true")
+    parser.add_argument("--serve", metavar="URL", help=argparse.SUPPRESS)
+    wishes = parser.parse_args()
+    if wishes.serve is not None:
+        serve(wishes.serve)
+        return
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("expected chromium on the path; Debian: apt-get install chromium")
+    # Ended from outside, it stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="leadsman-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        options = {"fsync": "off", "shared_buffers": "512MB", "max_wal_size": "8GB"}
+        server = EmbeddedPostgres(folder / "postgres", options=options)
+        url = server.start()
+        try:
+            asyncio.run(upgrade(url.replace("postgresql://", "postgresql+asyncpg://", 1)))
+            began = time.monotonic()
+            names = asyncio.run(lay(url, wishes.rows))
+            print(f"laid in {time.monotonic() - began:.0f} s", file=sys.stderr)
+            with monitor(url) as address:
+                if wishes.look:
+                    print(f"{address} key {KEY}; Ctrl-C ends it", flush=True)
+                    signal.pause()
+                found = measure(address, url, names, chromium)
+        finally:
+            server.stop()
+    summary = {
+        "command": "python benchmarks/console.py",
+        "rows": wishes.rows,
+        "applications": APPLICATIONS,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "load_average": [round(one, 2) for one in os.getloadavg()],
+        "limits_ms": {"first paint": LIMIT_PAINT_MS, "plot": LIMIT_QUERY_MS},
+        "figures": found,
+        "rows_by_sql_over_summaries": round(
+            found["plot of a week, from the rows by SQL"]["median_ms"]
+            / found["plot of a week, by hours"]["median_ms"],
+            1,
+        ),
+    }
+    for label, told in found.items():
+        print(f"{label:<40} {told['median_ms']:>9,.1f} ms, slowest {told['slowest_ms']:>9,.1f} ms")
+    print(f"by SQL over from the sums: {summary['rows_by_sql_over_summaries']}x")
+    print(f"limits: first paint {LIMIT_PAINT_MS:.0f} ms, plot {LIMIT_QUERY_MS:.0f} ms")
+    print(f"load average: {summary['load_average']}")
+    if wishes.json is not None:
+        wishes.json.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+// The watches of each application, with the false alarms that each may cost: who shares which budget.
+import { send, button } from "./actions.js";
+import { session } from "./api.js";
+import { h, pill, link, empty, table, section, say } from "./dom.js";
+import { number, plural, words } from "./format.js";
+import { name } from "./api.js";
+
+const TIERS = ["rollback", "page", "info"];
+const sum = (mine) => mine.reduce((total, w) => total + (w.enabled ? w.budget_per_year ?? 0 : 0), 0);
+
+export function ledger(watches, query) {
+  const by = new Map();
+  for (const watch of watches) by.set(watch.application, [...(by.get(watch.application) ?? []), watch]);
+  const apps = [...by.keys()].sort(), about = h("p", { class: "soft small" }, "The expected number of false alarms a year, at most. The enabled watches of a tier share its budget; more watches, or fewer, change the shares, never the sum.");
+  if (!apps.length) return section("h-ledger", "Watches and their budgets", empty("No watch yet: they come by themselves with the first application."));
+  const body = h("div", {}), filter = h("input", { id: "ledger-filter", type: "search", placeholder: "Application", value: query.get("application") ?? "" });
+  const fill = () => {
+    const found = apps.filter((app) => app.toLowerCase().includes(filter.value.toLowerCase()));
+    body.replaceChildren(...(found.length ? found.map((app) => account(app, by.get(app), found.length === 1)) : [empty("No application is called like that.")]));
+  };
+  filter.addEventListener("input", () => { fill(); history.replaceState(null, "", filter.value ? `#/settings?application=${name(filter.value)}` : "#/settings"); });
+  fill();
+  return section("h-ledger", "Watches and their budgets", about, apps.length > 1 ? h("div", { class: "search" }, h("label", { for: "ledger-filter", class: "hidden" }, "Filter by application"), filter) : null, body);
+}
+
+// One application's account; its lines are made when it is opened.
+function account(app, mine, open) {
+  const totals = TIERS.map((tier) => `${tier} ${number(sum(mine.filter((w) => w.tier === tier)))}`).join(", ");
+  const holder = h("div", {});
+  const fill = (event) => { if (event.currentTarget.open && !holder.firstChild) holder.append(lines(app, mine)); };
+  if (open) holder.append(lines(app, mine));
+  return h("details", { class: "account", id: `ledger-${app}`, open, ontoggle: fill }, h("summary", {}, h("b", {}, app), h("span", { class: "soft" }, ` ${plural(mine.length, "watch", "watches")}; a year: ${totals}`)), holder);
+}
+
+function lines(app, mine) {
+  const rows = TIERS.flatMap((tier) => {
+    const some = mine.filter((w) => w.tier === tier).sort((a, b) => (b.budget_per_year ?? -1) - (a.budget_per_year ?? -1));
+    const total = sum(some);
+    return some.length ? [...some.map((w) => line(w, total)), [h("b", { class: "total" }, tier), "", "", "", "", h("b", { class: "total" }, number(total)), ""]] : [];
+  });
+  return h("div", {}, table(`Watches of ${app} by tier, with the sum of each tier`, ["Tier", "Watch", "Signal", "Detector", "Remedy", "#False alarms a year", "State"], rows), h("p", { class: "small" }, link(`#/applications/${name(app)}`, `Evidence of these watches in ${app}`)));
+}
+
+function line(w, total) {
+  const share = h("i");
+  share.style.width = `${total ? (100 * (w.budget_per_year ?? 0)) / total : 0}%`;
+  const acts = w.rule.map((step) => words(step.kind)).join(", then ");
+  const flip = async () => { try { await send("PATCH", `/watches/${w.id}`, { enabled: !w.enabled }); say(`${w.name} is ${w.enabled ? "off" : "on"}.`, { shown: true }); } catch (problem) { say(problem.message, { shown: true }); } };
+  return [pill(w.tier), h("b", {}, words(w.name)), h("code", {}, w.signal), w.detector, h("span", {}, acts, acts === "notify" ? "" : h("span", { class: "soft" }, ` · ${w.mode}`)),
+    w.budget_per_year === null ? h("span", { class: "soft", title: "Its error rate is not drawn from the budget." }, "of its own") : h("span", { class: "row tight nowrap right" }, h("span", { class: "share", "aria-hidden": "true" }, share), number(w.budget_per_year)),
+    session.admin ? h("span", { class: "row tight nowrap" }, h("span", { class: w.enabled ? "" : "soft" }, w.enabled ? "on" : "off"), button(w.enabled ? "Disable" : "Enable", flip, "quiet small", { "aria-label": `${w.enabled ? "Disable" : "Enable"} ${w.name} of ${w.application}` })) : w.enabled ? "on" : "off"];
+}

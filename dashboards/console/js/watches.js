@@ -1,0 +1,68 @@
+// What the watches know: each one's evidence against the line at which it alarms.
+import { get, name } from "./api.js";
+import { h, pill, empty, table, section } from "./dom.js";
+import { count, interval, iso, number, words } from "./format.js";
+import { dash, dot, plot } from "./plot.js";
+
+const TIERS = ["rollback", "page", "info"];
+const LOSSES = ["loss", "loss_difference", "canary_difference", "challenger_difference"];
+// A detector of this kind tells no evidence relative to a threshold.
+const relative = (w) => !("delta" in w.parameters) && w.signal !== "service.traffic";
+
+// On a logarithmic scale from a millionth up to the line.
+function meter(statistic) {
+  const share = Math.min(Math.max((Math.log10(Math.max(statistic, 1e-6)) + 6) / 6, 0), 1);
+  const bar = h("i");
+  bar.style.width = `${share * 100}%`;
+  const look = statistic >= 1 ? "meter over" : statistic >= 0.1 ? "meter near" : "meter";
+  return h("span", { class: "row tight nowrap" }, h("span", { class: look, role: "img", "aria-label": `evidence ${number(statistic, 2)}; it alarms at 1` }, bar), h("span", { class: "small soft figure" }, number(statistic, 2)));
+}
+
+export function watchTable(health, colour) {
+  const mine = health.watches.filter((w) => w.in_service && !w.subject.includes("|"));
+  if (!mine.length) return section("h-watches", "Watches", empty("No watch has seen anything yet."));
+  mine.sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier) || Number(relative(b)) - Number(relative(a)) || b.statistic - a.statistic);
+  const state = (w) => h("span", {}, pill(w.status), w.status !== "armed" && w.status_reason ? h("span", { class: "under" }, w.status_reason) : null);
+  const rows = mine.map((w) => [pill(w.tier), h("span", {}, h("b", {}, words(w.watch)), members(w)), h("span", { class: "mono" }, dot(colour(w.versions)), w.versions),
+    w.status === "armed" ? (relative(w) ? meter(w.statistic) : h("span", { class: "soft small" }, "no threshold of this kind")) : h("span", { class: "soft" }, "–"), state(w), count(w.observations), count(w.alarms), number(w.budget_per_year)]);
+  const graves = mine.filter((w) => w.status === "armed" && w.tier !== "info").length;
+  return section("h-watches", "Watches", h("p", { class: "soft small" }, `Evidence runs up to 1, where the watch alarms; the bar is logarithmic. ${graves} of those that page or roll back are armed. The budget is the expected number of false alarms a year, at most.`),
+    table("Watches with their evidence", ["Tier", "Watch", "About", "Evidence", "Status", "#Observations", "#Alarms", "#Budget a year"], rows));
+}
+
+function members(watch) {
+  const all = Object.entries(watch.signals).sort(([, a], [, b]) => b.statistic - a.statistic);
+  if (!all.length) return h("code", { class: "under" }, watch.signal);
+  return h("details", { id: `members-${watch.watch}-${watch.subject}` }, h("summary", {}, `${all.length} signals, the nearest is `, h("code", {}, all[0][0])),
+    h("ul", { class: "members" }, all.map(([signal, told]) => h("li", {}, h("code", {}, signal), told.status === "armed" ? meter(told.statistic) : h("span", { class: "soft small" }, told.status_reason ?? words(told.status))))));
+}
+
+export function segments(health, colour) {
+  const mine = health.watches.filter((w) => w.in_service && w.subject.includes("|")).sort((a, b) => (b.mean.mean ?? 0) - (a.mean.mean ?? 0));
+  if (!mine.length) return null;
+  return section("h-segments", "Segments", h("p", { class: "soft small" }, "Parts of the traffic that are watched apart, the worst first."),
+    table("Segments, the worst first", ["Segment", "Signal", "Mean, 95 % interval", "Evidence", "Status", "#Observations"], mine.map((w) => [
+      h("span", { class: "mono" }, dot(colour(w.versions)), w.versions), h("code", {}, w.signal), h("span", {}, h("b", {}, number(w.mean.mean)), h("span", { class: "under" }, interval(w.mean))), w.status === "armed" ? meter(w.statistic) : h("span", { class: "soft small" }, w.status_reason ?? "–"), pill(w.status), count(w.observations)])));
+}
+
+export const evidence = {
+  // The signals asked for by the link; without that those of the loss.
+  async read(path, health, query) {
+    const known = new Set(health.watches.filter((w) => relative(w)).flatMap((w) => (Object.keys(w.signals).length ? Object.keys(w.signals) : [w.signal])));
+    const wanted = known.has(query.get("evidence")) ? query.get("evidence") : null;
+    const asked = wanted ? [wanted] : LOSSES.filter((signal) => known.has(signal));
+    const serving = new Set(health.watches.filter((w) => w.in_service).map((w) => w.subject));
+    const weak = new Set(health.watches.filter((w) => !relative(w)).map((w) => w.watch));
+    const told = await Promise.all(asked.map((signal) => get(`${path}/signals/${name(signal)}?step=hour`).catch(() => [])));
+    return { known: [...known].sort(), wanted, traces: told.flat().filter((one) => serving.has(one.subject)).flatMap((one) => Object.entries(one.trace).filter(([watch, points]) => points.length && !weak.has(watch)).map(([watch, points]) => ({ watch, versions: one.versions, points }))) };
+  },
+  show({ known, wanted, traces }, marks, box, colour, here) {
+    if (!known.length) return null;
+    const watches = [...new Set(traces.map((t) => t.watch))];
+    const lines = traces.map((t) => ({ label: `${words(t.watch)}: ${t.versions}`, colour: colour(t.versions), dash: dash(watches.indexOf(t.watch)), at: t.points.map((p) => p.at_us / 1e6), value: t.points.map((p) => Math.max(p.statistic, 1e-6)) }));
+    const pick = h("select", { id: "evidence", onchange: () => { location.hash = here({ evidence: pick.value || null }); } }, h("option", { value: "" }, "the loss"), known.map((signal) => h("option", { value: signal, selected: signal === wanted }, signal)));
+    const seen = lines.some((line) => line.at.some((at) => at >= box.start && at <= box.end));
+    return section("h-evidence", "Evidence of the watches", h("div", { class: "row between" }, h("p", { class: "soft small" }, "Each test's statistic relative to the line at which it alarms; logarithmic. After an alarm a test begins anew."), h("div", { class: "pick" }, h("label", { for: "evidence" }, "Of"), pick)),
+      seen ? plot("evidence against all is well", lines, { marks: marks.filter((m) => m.kind !== "remedy" && m.tier !== "info"), logarithmic: true, height: 220, threshold: 1, ...box }) : empty("No watch of this gathered evidence in this time."));
+  },
+};
