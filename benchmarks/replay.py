@@ -27,7 +27,7 @@ import pyarrow.parquet
 sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
 
 from monitor.replay import replay_file  # noqa: E402
-from monitor.watch_file import ReplaySettings  # noqa: E402
+from monitor.watch_entries import ReplaySettings  # noqa: E402
 
 FEATURES = 20
 A_ROW_US = 5_000_000

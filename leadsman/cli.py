@@ -19,6 +19,7 @@ from leadsman.commands import (
     rollback,
     status,
     up,
+    watches,
 )
 from leadsman.commands import replay as replay_command
 from leadsman.errors import CommandError
@@ -45,6 +46,7 @@ app.command("serve")(parts.serve)
 app.command("monitor")(parts.monitor)
 app.add_typer(remedies.app, name="remedies")
 app.add_typer(automation.app, name="automation")
+app.add_typer(watches.app, name="watches")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dashboards.app, name="dashboards")
 

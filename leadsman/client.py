@@ -78,7 +78,7 @@ def refusal(status: int, url: str, content: bytes) -> RefusedError:
     """Read a problem detail; tell what came where the answer is none."""
     try:
         problem = json.loads(content)
-        return RefusedError(status, problem["code"], problem["detail"])
+        return RefusedError(status, problem["code"], problem["detail"], problem.get("errors") or ())
     except (ValueError, KeyError, TypeError):
         words = content.decode(errors="replace").strip()[:200]
         return RefusedError(status, "", f"{url} said: {words or status}")

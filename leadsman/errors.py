@@ -10,6 +10,7 @@
     └── RefusedError            the service answered with a problem
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -59,10 +60,15 @@ class RefusedError(CommandError):
         Stable code of the problem; empty where the answer was none of ours.
     detail
         The problem's own sentence.
+    errors
+        What is wrong with which field: `path`, `expected`, `received`.
     """
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         super().__init__(f"{detail} ({code or status})")
+        self.errors = errors
         self.status = status
         self.code = code
         self.detail = detail

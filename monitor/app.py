@@ -27,6 +27,7 @@ from monitor.api import (
     remedies,
     series,
     serving,
+    watch_sets,
     watches,
     webhooks,
 )
@@ -81,6 +82,7 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
         fleet,
         series,
         watches,
+        watch_sets,
         alerts,
         remedies,
         incidents,

@@ -274,7 +274,7 @@ def _family_row(members: list[Subject]) -> WatchState:
         first.subject,
         status,
         reason,
-        {"members": len(members)},
+        {"members": len(members), "head_start": sum(_head_start(one) for one in members)},
         msgspec.msgpack.encode(packed),
         max(one.observations for one in members),
         sum(one.granted for one in members),
@@ -298,6 +298,11 @@ def _family_row(members: list[Subject]) -> WatchState:
             },
         },
     )
+
+
+def _head_start(one: Subject) -> float:
+    """What it began with; nothing before it began."""
+    return min(one.granted, float(one.parameters.get("head_start", 0.0)))
 
 
 def _mean(one: Subject) -> float | None:
@@ -347,9 +352,9 @@ def from_row(watch: Watch, row: WatchState) -> list[Subject]:
     return members
 
 
-def seen_until(subject: Subject, at: int) -> None:
+def seen(subject: Subject, at: NDArray[np.int64]) -> None:
     """Move the subject's times on."""
-    moment = from_micros(at)
-    subject.started_at = subject.started_at or moment
-    if subject.last_observed_at is None or at > to_micros(subject.last_observed_at):
-        subject.last_observed_at = moment
+    subject.started_at = subject.started_at or from_micros(int(at.min()))
+    last = int(at.max())
+    if subject.last_observed_at is None or last > to_micros(subject.last_observed_at):
+        subject.last_observed_at = from_micros(last)

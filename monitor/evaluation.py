@@ -14,7 +14,7 @@ from drift.means.units import Units
 from drift.ranks.numeric import meaning
 from monitor.budget import grants
 from monitor.columns import Ids, id_at
-from monitor.detector_state import Subject, codes_for, key_of, new_subject, seen_until
+from monitor.detector_state import Subject, codes_for, key_of, new_subject, seen
 from monitor.evidence import Sums
 from monitor.moments import from_micros, to_micros
 from monitor.normal import learning, resolve_normal
@@ -261,7 +261,7 @@ def consume(
     list of Alarm
         In order of the rows.
     """
-    seen_until(subject, int(rows.at.max()))
+    seen(subject, rows.at)
     if subject.status == "learning":
         if subject.watch.detector == "growing-pool":
             learned = _learn(subject, rows)

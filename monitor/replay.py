@@ -28,7 +28,7 @@ from monitor.store import record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.database import connect
-from monitor.watch_file import ReplaySettings, watches_of
+from monitor.watch_entries import ReplaySettings, watches_of
 from monitor.watching import learn_references
 
 Progress = Callable[[int, int | None], None]

@@ -14,7 +14,7 @@ from monitor.replay_report import Change, Report, found
 from monitor.settings import Settings
 from monitor.signals import Extracted
 from monitor.signals.base import COVERAGE, Observations, observed
-from monitor.watch_file import ReplaySettings
+from monitor.watch_entries import ReplaySettings
 from monitor.watches import GUARANTEED
 from monitor.watching import feed_watch
 

@@ -1,126 +1,17 @@
 """Watches in a YAML file, read with errors that name line and field."""
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from monitor import rules
 from monitor.errors import InvalidRequestError, InvalidWatchFileError
-from monitor.records import Json, Watch
-from monitor.rules import Kind, Rule, Step
-from monitor.settings import Mode, Tier
-from monitor.watches import DEFAULT_WATCHES, WatchForm, WatchSettings, check_form
+from monitor.watch_entries import ReplaySettings
 
 Path_ = tuple[str | int, ...]
-
-
-class WatchEntry(BaseModel):
-    """One watch as a file or a body states it."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-    signal: Annotated[str, Field(max_length=200)] = "loss"
-    """A signal, a family of them that ends with .*, or one member of a family."""
-    detector: Annotated[str, Field(max_length=63)] = "bounded-mean"
-    tier: Tier = Tier.PAGE
-    settings: WatchSettings = WatchSettings()
-    remedy: Kind | Step | Rule = "notify"
-    """What an alarm sets off: a kind, a step with its settings, or steps of which the next is taken
-    where the one before did not help."""
-    mode: Mode | None = None
-    """How far the remedy may go by itself; observe for what only tells people, else propose, when
-    absent."""
-    enabled: bool = True
-
-    def form(self, *, where: str = "") -> WatchForm:
-        """The watch, once it is known to fit together.
-
-        Raises
-        ------
-        InvalidRequestError
-            If signal, detector, tier and remedy do not fit, naming the field below `where`.
-        """
-        rule = rules.parse(self.remedy, where=f"{where}/remedy")
-        form = WatchForm(
-            self.name,
-            self.signal,
-            self.detector,
-            self.tier,
-            rule[0]["kind"],
-            self.settings.model_dump(exclude_unset=True, mode="json"),
-            rule,
-        )
-        check_form(form, where=where)
-        return form
-
-    @property
-    def stated_mode(self) -> Mode:
-        """The mode, where none is stated the careful one."""
-        if not rules.acts(rules.parse(self.remedy)):
-            return Mode.OBSERVE
-        return self.mode or Mode.PROPOSE
-
-
-class ReplaySettings(BaseModel):
-    """A file of watches."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    application: str | None = None
-    """Whose watches they are; a replay does not look at it."""
-    watches: list[WatchEntry] | None = None
-    """The watches of a replay; the default ones when absent."""
-    defaults: bool = False
-    """Whether a replay also runs the default watches, but for those whose names stand above."""
-    task: Literal["binary", "multiclass", "regression"] | None = None
-    """Of a replayed file; told from its labels when absent."""
-    reference_rows: Annotated[int, Field(ge=0)] = 2000
-    """Of a replayed file: the first rows of each version, which are its reference and are not
-    tested."""
-    budgets: dict[Tier, Annotated[float, Field(gt=0, le=1000)]] = {}
-    """False alarms a year for a tier in a replay; the monitor's own settings when absent."""
-
-
-def watches_of(
-    given: ReplaySettings | None, application: int, own: Sequence[Watch] = ()
-) -> list[Watch]:
-    """The watches that a replay runs, with clocks that have not begun.
-
-    Parameters
-    ----------
-    given
-        What a file says; none for the application's own watches.
-    own
-        Those.
-    """
-    if given is None:
-        return [replace(watch, clock=None) for watch in own]
-    entries = given.watches or []
-    made = [(entry.form(), entry.enabled) for entry in entries]
-    named = {entry.name for entry in entries}
-    if given.watches is None or given.defaults:
-        made += [(form, True) for form in DEFAULT_WATCHES if form.name not in named]
-    return [
-        Watch(
-            number,
-            application,
-            form.name,
-            form.signal,
-            form.detector,
-            form.tier,
-            form.settings,
-            form.remedy,
-            Mode.OBSERVE,
-            "replay",
-            enabled,
-        )
-        for number, (form, enabled) in enumerate(made, 1)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +85,8 @@ def _shown(place: Sequence[str | int], value: Any) -> Path_:
     """The part of a validator's path that the file has too: unions add names of their own."""
     found: list[str | int] = []
     for part in place:
-        there = part in value if isinstance(value, dict) else isinstance(value, list)
-        if there:
+        is_item = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if is_item or (isinstance(value, dict) and part in value):
             value = value[part]
             found.append(part)
         elif part == place[-1] and isinstance(value, dict):
@@ -214,6 +105,10 @@ def _brief(value: object) -> str:
     return told if len(told) <= 80 else told[:77] + "..."
 
 
+DEEPEST, MOST_FIELDS = 16, 50_000
+"""No file of watches needs more; one that repeats itself by its anchors would have no end."""
+
+
 def _parse(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
     loader = yaml.SafeLoader(text)
     try:
@@ -222,6 +117,9 @@ def _parse(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
             return None, {}
         lines: dict[Path_, int] = {}
         for place, line, repeated in _places(root, (), loader):
+            if len(place) > DEEPEST or len(lines) > MOST_FIELDS:
+                said = "is nested too deeply, holds itself, or has too many fields"
+                raise InvalidWatchFileError(path, line, _dotted(place[:3]), said)
             if repeated:
                 raise InvalidWatchFileError(
                     path, line, _dotted(place), f"stands on line {lines[place]} already"
@@ -254,23 +152,3 @@ def _places(
         for number, value in enumerate(node.value):
             yield (*place, number), value.start_mark.line + 1, False
             yield from _places(value, (*place, number), loader)
-
-
-def as_entry(watch: Watch) -> Json:
-    """A watch as a file states it, without what is as it would be anyway."""
-    rule = rules.steps_of(watch)
-    plain = [step["kind"] if set(step) == {"kind"} else step for step in rule]
-    told: Json = {
-        "name": watch.name,
-        "signal": watch.signal,
-        "detector": watch.detector,
-        "tier": watch.tier.value,
-    }
-    if watch.settings:
-        told["settings"] = watch.settings
-    told["remedy"] = plain[0] if len(plain) == 1 else plain
-    if rules.acts(rule):
-        told["mode"] = watch.mode.value
-    if not watch.enabled:
-        told["enabled"] = False
-    return told

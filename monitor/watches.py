@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from monitor import rules
-from monitor.errors import InvalidRequestError
 from monitor.moments import YEAR_US
 from monitor.records import Json, Watch
 from monitor.settings import Mode, Tier
@@ -18,7 +16,6 @@ from monitor.signals.base import (
     FEATURES,
     LOSS,
     LOSS_DIFFERENCE,
-    METRICS,
     OUTPUT,
     QUALITY,
     SCORE,
@@ -78,6 +75,15 @@ class WatchSettings(BaseModel):
     """service.traffic: seconds without a request that count as quiet; learned when absent."""
     horizon: Annotated[float, Field(gt=0)] = 3600.0
     """label.coverage: seconds after which a label should have come."""
+    mature_after: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which a prediction is tested, in the order of predictions and with the labels
+    that came by then; as labels arrive when absent. For labels whose delay depends on them."""
+    independent_delay: bool = False
+    """Declares that how late a label comes says nothing about the loss: a rollback watch does not
+    look for it then."""
+    negatives: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """metric.auc: negatives that each positive is compared with; from the reference's share of
+    positives, else 4, when absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,63 +124,6 @@ DEFAULT_WATCHES = (
 )
 """What every application is watched by without a word."""
 
-DETECTORS = {
-    LOSS: ("bounded-mean", "growing-pool", "adwin"),
-    LOSS_DIFFERENCE: ("paired-excess",),
-    CHALLENGER_DIFFERENCE: ("paired-promotion",),
-    CANARY_DIFFERENCE: ("randomised-excess", "randomised-promotion"),
-    OUTPUT: ("ranks",),
-    SCORE: ("ranks",),
-    DELAY: ("ranks",),
-    COVERAGE: ("bounded-mean",),
-    TRAFFIC: ("quiet",),
-    FEATURES: ("ranks",),
-    QUALITY: ("bounded-mean",),
-    SERVICE: ("bounded-mean",),
-    METRICS: ("bounded-mean", "two-sided-mean"),
-}
-"""Which detectors fit which signal."""
-
-
-def detectors_for(signal: str) -> tuple[str, ...]:
-    """Detectors that fit a signal, a member of a family too; none where there is no such signal."""
-    family = signal.partition(".")[0] + ".*"
-    return DETECTORS.get(signal, DETECTORS.get(family, ()))
-
-
-def check_form(form: WatchForm, *, where: str) -> None:
-    """Refuse a watch whose parts do not fit together.
-
-    Parameters
-    ----------
-    where
-        Path of the watch, before the name of the field that is wrong.
-
-    Raises
-    ------
-    InvalidRequestError
-        If there is no such signal, the detector does not fit it, or an alarm of a detector without
-        a guarantee would act.
-    """
-    fits = detectors_for(form.signal)
-    if not fits:
-        known = ", ".join(sorted(DETECTORS))
-        raise InvalidRequestError(f"{where}/signal", f"one of {known}, or a member", form.signal)
-    if form.detector not in fits:
-        fitting = " or ".join(fits)
-        raise InvalidRequestError(
-            f"{where}/detector", f"{fitting} for the signal {form.signal}", form.detector
-        )
-    rule = form.rule or [{"kind": form.remedy}]
-    may_act = form.detector in GUARANTEED
-    if not may_act and (rules.acts(rule) or form.tier is Tier.ROLLBACK):
-        raise InvalidRequestError(
-            f"{where}/remedy",
-            "notify and a tier of page or info: the detector has no guarantee",
-            rule[0]["kind"],
-        )
-
-
 GUARANTEED = frozenset(
     {
         "bounded-mean",
@@ -188,7 +137,6 @@ GUARANTEED = frozenset(
     }
 )
 """Detectors whose false alarms are bounded; any other may inform or page, never act."""
-REMEDIES = ("notify", "roll_back", "promote", "stop_canary")
 
 
 def kind_of(watch: Watch) -> str:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from leadsman.client import Client
 from leadsman.connection import resolve
@@ -34,13 +35,14 @@ def _state(client: Client, name: str) -> dict[str, Any]:
     return {
         "application": name,
         "route": client.found("GET", f"/v1/applications/{name}/route"),
-        "health": _health(client, name),
+        "health": _known(client, f"/v1/applications/{name}/health"),
+        "budget": _known(client, f"/v1/applications/{name}/budget"),
     }
 
 
-def _health(client: Client, name: str) -> Any | None:
+def _known(client: Client, path: str) -> Any | None:
     try:
-        return client.monitor("GET", f"/v1/applications/{name}/health")
+        return client.monitor("GET", path)
     except RefusedError as error:
         # The monitor learns of an application with its first records.
         if error.status == 404:
@@ -76,3 +78,21 @@ def _show(state: dict[str, Any]) -> None:
     )
     columns = ["versions", "watch", "status", "evidence", "observations", "alarms"]
     out.print(table(f"  {health['state']}", columns, rows))
+    if state["budget"] is not None:
+        out.print(_ledger(state["budget"]))
+
+
+def _ledger(budget: dict[str, Any]) -> Table:
+    """The budget of each tier: what was allowed, what was used, what came of it."""
+    rows = (
+        (
+            tier["name"],
+            *(number(tier[name]) for name in ("budget_per_year", "granted", "spent")),
+            number(tier["head_starts"]),
+            number(tier["expected_false_alarms"]),
+            tier["alarms"],
+        )
+        for tier in budget["tiers"]
+    )
+    columns = ["tier", "a year", "granted", "spent", "head starts", "expected false", "alarms"]
+    return table("  false alarms allowed, so far", columns, rows)

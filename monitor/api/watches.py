@@ -9,11 +9,12 @@ from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError, NameTakenError
+from monitor.fitting import check_form
 from monitor.records import Watch
 from monitor.settings import Mode
 from monitor.store import watches as store
 from monitor.store.registry import read_registry
-from monitor.watches import GUARANTEED, WatchForm, check_form
+from monitor.watches import GUARANTEED, WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS)
 

@@ -5,6 +5,7 @@ from monitor.schema.automation import AutomationSwitchRow
 from monitor.schema.base import MonitorTable
 from monitor.schema.cursors import CursorRow
 from monitor.schema.leases import LeaseRow, ProcessRow
+from monitor.schema.ledger import ClosedLedgerRow
 from monitor.schema.remedies import RemedyRow
 from monitor.schema.signals import AlarmRow, SignalPointRow, SignalSummaryRow
 from monitor.schema.watches import WatchRow, WatchStateRow
@@ -15,6 +16,7 @@ __all__ = [
     "AlertEventRow",
     "AlertRow",
     "AutomationSwitchRow",
+    "ClosedLedgerRow",
     "CursorRow",
     "DeliveryAttemptRow",
     "DeliveryRow",

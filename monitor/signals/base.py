@@ -32,6 +32,8 @@ DELAY = "label.delay"
 COVERAGE = "label.coverage"
 """Share of the predictions of a stretch of time that had no label when they should have."""
 METRICS = "metric.*"
+AUC = "metric.auc"
+"""Of each positive, the share of fresh negatives that were scored above it: its mean is 1 - AUC."""
 CANARY_DIFFERENCE = "canary_difference"
 """Losses of a champion and a canary that answer different rows, dealt out by chance."""
 SIGNALS = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE, OUTPUT, SCORE, DELAY)

@@ -12,6 +12,8 @@ from monitor.errors import NotFoundError
 from monitor.records import Json, Watch, WatchState
 from monitor.schema import WatchRow, WatchStateRow
 from monitor.settings import Mode, Tier
+from monitor.store import ledger
+from monitor.watch_changes import RESTARTS
 from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
 
 
@@ -86,10 +88,20 @@ async def read_watches(
 async def read_watches_of(
     connection: AsyncConnection, applications: Collection[int]
 ) -> list[Watch]:
-    """Watches of some applications, in order of number."""
+    """Watches of some applications, in order of number, for a turn that will save their states.
+
+    They are locked: who changes one meanwhile waits for the turn, or the turn for the change. Else
+    the turn could save a detector that the change has just dropped.
+    """
     query = select(*WatchRow.__table__.c).order_by(WatchRow.id)
     query = query.where(WatchRow.application_id.in_(applications))
+    query = query.with_for_update(key_share=True)
     return [_watch(row) for row in await connection.execute(query)]
+
+
+async def lock_watches(connection: AsyncConnection, application_id: int) -> list[Watch]:
+    """Watches of one application, to be changed: no turn saves their states meanwhile."""
+    return await read_watches_of(connection, [application_id])
 
 
 async def read_watch(connection: AsyncConnection, watch_id: int) -> Watch:
@@ -103,15 +115,22 @@ async def read_watch(connection: AsyncConnection, watch_id: int) -> Watch:
 
 
 async def change_watch(connection: AsyncConnection, watch_id: int, changes: Json) -> Watch:
-    """Change some columns. New settings need new detectors, so their states are dropped."""
+    """Change some columns. Where they make other tests of it, its detectors begin anew."""
+    if changes.keys() & RESTARTS:
+        await begin_anew(connection, watch_id)
     await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(**changes))
-    if changes.keys() & {"settings", "tier"}:
-        await connection.execute(delete(WatchStateRow).where(WatchStateRow.watch_id == watch_id))
     return await read_watch(connection, watch_id)
 
 
+async def begin_anew(connection: AsyncConnection, watch_id: int) -> None:
+    """Drop a watch's detectors; what they were granted stays in the ledger."""
+    await ledger.close(connection, watch_id)
+    await connection.execute(delete(WatchStateRow).where(WatchStateRow.watch_id == watch_id))
+
+
 async def delete_watch(connection: AsyncConnection, watch_id: int) -> None:
-    """Remove an operator's watch; its alarms stay."""
+    """Remove an operator's watch; its alarms stay, and what it was granted."""
+    await begin_anew(connection, watch_id)
     await connection.execute(delete(WatchRow).where(WatchRow.id == watch_id))
 
 

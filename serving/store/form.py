@@ -12,6 +12,7 @@ MIGRATIONS = (
     "47454f40e3a0",
     "7f33dfcafa4b",
     "c4d1e86a7b52",
+    "5d1c8e0b7a42",
 )
 """Every migration in its order, the newest last. Serving does not import the migrations, which need
 tools that a serving machine may lack; a test compares this with them."""

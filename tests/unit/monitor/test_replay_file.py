@@ -17,7 +17,7 @@ from monitor.replay_report import Change, Report, found
 from monitor.replay_run import Past, Run
 from monitor.settings import Settings
 from monitor.signals import extract
-from monitor.watch_file import ReplaySettings, watches_of
+from monitor.watch_entries import ReplaySettings, watches_of
 from tests.support.past_rows import BEGIN, Columns, made_rows, write
 
 

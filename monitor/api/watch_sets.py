@@ -1,0 +1,126 @@
+"""All watches of an application as one whole, as `leadsman watches` sends them; and its ledger."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor import budget
+from monitor.api.context import Admin, Reader, StateOf, Transaction, named
+from monitor.api.forms import WatchAnswer
+from monitor.api.problems import PROBLEMS
+from monitor.api.watch_forms import (
+    DeclaredWatches,
+    LedgerAnswer,
+    LedgerOfTier,
+    WatchChangeAnswer,
+    WatchesAnswer,
+    WatchesRequest,
+)
+from monitor.errors import InvalidRequestError, NameTakenError
+from monitor.ledger import ledger_of
+from monitor.records import Watch
+from monitor.settings import Settings
+from monitor.store import ledger as ledger_store
+from monitor.store import watches as store
+from monitor.watch_changes import Change, changes, told_apart, wanted_of
+from monitor.watch_entries import WatchEntry
+
+router = APIRouter(prefix="/v1/applications/{application}", tags=["watches"], responses=PROBLEMS)
+
+
+@router.get("/watches", summary="An application's watches as a file states them")
+async def declared_watches(
+    state: StateOf, connection: Transaction, _: Reader, application: str
+) -> DeclaredWatches:
+    """Watches of one's own and what differs of the default ones: put back, they change nothing."""
+    found, _registry = await named(connection, application)
+    mode = state.settings.remedy_mode
+    told = [told_apart(w, mode) for w in await store.read_watches(connection, found.id)]
+    return DeclaredWatches(application=found.name, watches=[one for one in told if one])
+
+
+@router.put("/watches", summary="Make an application's watches those of a file")
+async def put_watches(
+    state: StateOf,
+    connection: Transaction,
+    _: Admin,
+    application: str,
+    body: WatchesRequest,
+    *,
+    dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
+) -> WatchesAnswer:
+    """Add, change and remove until the watches are these: all of it, or none if one is refused.
+
+    A watch whose signal, detector, tier or settings change begins its tests anew.
+    """
+    found, _registry = await named(connection, application)
+    _refuse_repeated(body.watches)
+    wanted = wanted_of(body.watches, defaults=body.defaults, mode=state.settings.remedy_mode)
+    # Those that the monitor's next turn would make.
+    await store.add_default_watches(connection, [found.id], state.settings.remedy_mode)
+    present = await store.lock_watches(connection, found.id)
+    told = [one for one in changes(present, wanted) if one.action != "keep"]
+    if not dry_run:
+        for change in told:
+            await _carry_out(connection, found.id, found.name, change)
+        present = await store.read_watches(connection, found.id)
+    return WatchesAnswer(
+        application=found.name,
+        dry_run=dry_run,
+        changes=[WatchChangeAnswer.of(change) for change in told],
+        watches=_answers(present, found.name, state.settings),
+    )
+
+
+@router.get("/budget", summary="The ledger of an application's budget")
+async def budget_ledger(
+    state: StateOf, connection: Transaction, _: Reader, application: str
+) -> LedgerAnswer:
+    """Per tier and watch: granted, spent, alarms so far, and false alarms to be expected so far."""
+    found, _registry = await named(connection, application)
+    tiers = ledger_of(
+        await store.read_watches(connection, found.id),
+        await ledger_store.read_accounts(connection, found.id),
+        state.settings,
+    )
+    return LedgerAnswer(
+        application=found.name, tiers=[LedgerOfTier.of_tier(one) for one in tiers.values()]
+    )
+
+
+def _refuse_repeated(entries: list[WatchEntry]) -> None:
+    seen: set[str] = set()
+    for number, entry in enumerate(entries):
+        if entry.name in seen:
+            where = f"/body/watches/{number}/name"
+            raise InvalidRequestError(where, "a name of its own", entry.name)
+        seen.add(entry.name)
+
+
+async def _carry_out(
+    connection: AsyncConnection, application_id: int, application: str, change: Change
+) -> None:
+    if change.action == "remove":
+        assert change.present is not None
+        await store.delete_watch(connection, change.present.id)
+        return
+    assert change.wanted is not None
+    wanted = change.wanted
+    if change.action == "change":
+        assert change.present is not None
+        values = {name: wanted.fields[name] for name in change.fields}
+        if "rule" in values:
+            values["remedy"] = wanted.form.remedy
+        await store.change_watch(connection, change.present.id, values)
+        return
+    made = await store.add_watch(connection, application_id, wanted.form, wanted.mode)
+    if made is None:
+        raise NameTakenError(application, change.name)
+    if not wanted.enabled:
+        await store.change_watch(connection, made.id, {"enabled": False})
+
+
+def _answers(watches: list[Watch], application: str, settings: Settings) -> list[WatchAnswer]:
+    shares = budget.budgets(watches, settings)
+    return [WatchAnswer.of(watch, application, shares.get(watch.id)) for watch in watches]

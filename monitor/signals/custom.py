@@ -1,0 +1,119 @@
+"""Signals that are read only where a watch asks for them: AUC, and operators' own metrics."""
+
+import importlib
+import logging
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.columns import Ints
+from monitor.errors import InvalidRequestError
+from monitor.feed import Stretch
+from monitor.records import Registry, Watch
+from monitor.signals.arrivals import scores_of
+from monitor.signals.base import AUC, Observations, coded
+from monitor.signals.metrics import happened
+from monitor.watches import WatchForm
+
+log = logging.getLogger("monitor.signals.custom")
+
+Floats = NDArray[np.float64]
+Metric = Callable[[Floats, Floats], Floats]
+"""A metric of an operator: outputs and labels as numbers, shape (n,), to values, shape (n,), of
+which more is worse; NaN where a row says nothing."""
+
+
+def load_metric(path: str) -> Metric:
+    """Load an operator's metric.
+
+    Parameters
+    ----------
+    path
+        package.module:function, importable where the monitor runs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such function, saying why.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    # A module may fail in any way when it is imported.
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{name} is no function but {type(found).__name__}")
+    loaded: Metric = found
+    return loaded
+
+
+def check_metric(form: WatchForm, *, where: str) -> None:
+    """Refuse a watch of a metric that cannot be loaded here.
+
+    Raises
+    ------
+    InvalidRequestError
+        Naming the setting below `where`.
+    """
+    path = form.settings.get("metric")
+    if path is None:
+        return
+    try:
+        load_metric(path)
+    except ValueError as error:
+        expected = f"a function that the monitor can import ({error})"
+        raise InvalidRequestError(f"{where}/settings/metric", expected, path) from error
+
+
+def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observations | None:
+    """Observations of a signal that only this watch asks for; none where it asks for none."""
+    path = watch.settings.get("metric")
+    if watch.signal != AUC and path is None:
+        return None
+    answers, joined = stretch.answers, stretch.labelled
+    mine = answers.in_service[joined.answer]
+    mine &= answers.application[joined.answer] == watch.application_id
+    row, label, event = joined.answer[mine], joined.label[mine], joined.event[mine]
+    if not len(row):
+        return None
+    dealt: Floats | None = None
+    if path is None:
+        truth = happened(stretch.labels.value.take(label))
+        task = registry.applications[watch.application_id].task
+        value = scores_of(stretch, row, task)
+        dealt = np.column_stack([truth, np.ones(len(row))])
+        known = np.isfinite(value) & ~np.isnan(truth)
+    else:
+        value = _applied(watch, path, stretch, row, label)
+        known = np.isfinite(value)
+    if not known.any():
+        return None
+    code, names = coded(answers.version[row[known]])
+    return Observations(
+        event[known],
+        stretch.labels.at[label[known]],
+        answers.id[row[known]],
+        code,
+        names,
+        value[known],
+        answers.revision[row[known]],
+        row=row[known],
+        dealt=None if dealt is None else dealt[known],
+    )
+
+
+def _applied(watch: Watch, path: str, stretch: Stretch, row: Ints, label: Ints) -> Floats:
+    """Values of a metric; NaN everywhere where it fails: it may not stop all other tests."""
+    output = stretch.answers.output.take(row).numbers()
+    truth = stretch.labels.value.take(label).numbers()
+    try:
+        value = np.asarray(load_metric(path)(output.copy(), truth.copy()), np.float64)
+        if value.shape != output.shape:
+            raise ValueError(f"expected shape {output.shape}, got {value.shape}")
+    # An operator's function may fail in any way.
+    except Exception as error:
+        log.warning("metric_failed watch=%s metric=%s error=%s", watch.name, path, error)
+        return np.full(len(row), np.nan)
+    return value
