@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from drift.base import Detector
 from drift.catalog import create
+from drift.means.auc import AucPairs
 from drift.means.blocks import Blocks
 from drift.means.units import Units
 from monitor.columns import Ids
 from monitor.evidence import Sums, Trace
+from monitor.maturing import Waiting
 from monitor.moments import from_micros, to_micros
 from monitor.records import Json, Watch, WatchState
 from monitor.resolution import Resolved, detector_name, detector_settings
+from monitor.timing_check import Timing
+from monitor.watches import WatchSettings
 
 RECENT, RECENT_OF_MEMBER = 512, 64
 """Last steps that are kept one by one, so that an onset can be named and before be told from
@@ -45,6 +49,8 @@ class _Saved(msgspec.Struct, array_like=True):
     learned_values: bytes = b""
     skipped: int = 0
     told_at: int = 0
+    waiting: tuple[bytes, ...] = ()
+    timing: bytes = b""
 
 
 class _Member(msgspec.Struct, array_like=True):
@@ -77,7 +83,7 @@ class Subject:
     reason: str | None
     parameters: Json
     detector: Detector | None = None
-    blocks: Blocks | Units | None = None
+    blocks: Blocks | Units | AucPairs | None = None
     pending_grant: float = 0.0
     """Granted to rows that are not a whole block yet."""
     partial: tuple[UUID, int] | None = None
@@ -90,6 +96,10 @@ class Subject:
     """Rows since the last that thinning took."""
     told_at: int = 0
     """Step of the last alarm that was told; 0 for none."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Labelled rows that are not old enough to be tested."""
+    timing: Timing | None = None
+    """Whether delays and hours tell the loss, where an alarm may roll back."""
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ids: Ids = field(default_factory=lambda: np.zeros(0, "S16"))
@@ -137,8 +147,15 @@ class Subject:
             about += f" {self.signal}"
         seed = zlib.crc32(about.encode())
         self.detector = create(self.kind, detector_settings(self.watch, self.parameters, seed))
+        if self.blocks is None:
+            self.gather()
+
+    def gather(self) -> None:
+        """Make what brings several rows into one step, if anything does."""
         if "unit_key" in self.parameters:
             self.blocks = Units(int(self.parameters["gap"]))
+        elif "pairs" in self.parameters:
+            self.blocks = AucPairs(int(self.parameters["pairs"]))
         else:
             self.blocks = Blocks(self.block) if self.block > 1 else None
 
@@ -186,6 +203,8 @@ def _save(one: Subject) -> _Saved:
         one.learned_values.tobytes(),
         one.skipped,
         one.told_at,
+        one.waiting.to_parts(),
+        b"" if one.timing is None else one.timing.to_bytes(),
     )
 
 
@@ -194,8 +213,10 @@ def _load(made: Subject, saved: _Saved) -> None:
         made.arm()
         assert made.detector is not None
         made.detector.restore(saved.detector)
-        if made.blocks is not None:
-            made.blocks.restore(saved.blocks)
+    elif saved.blocks:
+        made.gather()
+    if made.blocks is not None and saved.blocks:
+        made.blocks.restore(saved.blocks)
     made.pending_grant = saved.pending_grant
     made.partial = (UUID(bytes=saved.partial_id), saved.partial_at) if saved.partial_id else None
     made.learned, made.learned_sum = saved.learned, saved.learned_sum
@@ -206,6 +227,10 @@ def _load(made: Subject, saved: _Saved) -> None:
     made.learned_values = np.frombuffer(saved.learned_values, np.float64)
     made.skipped = saved.skipped
     made.told_at = saved.told_at
+    made.waiting = Waiting.from_parts(saved.waiting)
+    if saved.timing:
+        looks = looks_at_delay(made.watch)
+        made.timing = Timing.from_bytes(saved.timing, looks_at_delay=looks)
 
 
 def to_rows(subjects: Iterable[Subject]) -> list[WatchState]:
@@ -322,7 +347,16 @@ def new_subject(
         made.trace = Trace(most=MEMBER_POINTS)
     if resolved.status == "armed":
         made.begin(pool)
+    elif resolved.status == "learning" and resolved.parameters.keys() & {"unit_key", "pairs"}:
+        # What is learned are steps, so rows are brought into steps from the first on.
+        made.gather()
     return made
+
+
+def looks_at_delay(watch: Watch) -> bool:
+    """Whether a rollback watch must ask if delays tell the loss."""
+    settings = WatchSettings.model_validate(watch.settings)
+    return settings.mature_after is None and not settings.independent_delay
 
 
 def from_row(watch: Watch, row: WatchState) -> list[Subject]:

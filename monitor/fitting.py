@@ -125,7 +125,7 @@ def _check_settings(form: WatchForm, where: str) -> None:
                 f"a setting of {form.detector} for the signal {form.signal}: {known}",
                 value,
             )
-    for one, other in (("unit", "block"), ("limit", "least")):
+    for one, other in (("unit", "block"), ("limit", "least"), ("mature_after", "unit")):
         both = form.settings.get(one) is not None and form.settings.get(other) is not None
         if both and form.settings[other] != "recommended":
             raise InvalidRequestError(

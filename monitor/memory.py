@@ -82,6 +82,8 @@ class Known:
         if column is None:
             return None
         column = column[~np.isnan(column)]
+        if not len(column):
+            return None
         inner = np.arange(1, segments.bins) / segments.bins
         return tuple(float(edge) for edge in np.unique(np.quantile(column, inner)))
 

@@ -12,7 +12,7 @@ from drift.ranks.numeric import edges_from
 from monitor.records import Json, Watch
 from monitor.resolution import MAX_LIMIT, MIN_BLOCKS, Resolved, choose_block, refuse_dependence
 from monitor.settings import Tier
-from monitor.signals.base import COVERAGE
+from monitor.signals.base import AUC, COVERAGE, LOSS
 from monitor.watches import WatchSettings
 
 Floats = NDArray[np.float64]
@@ -29,12 +29,12 @@ MOST_CLIPPED = 0.995
 """Quantile of an unbounded metric's reference that counts as 1."""
 
 
-def waits(watch: Watch, signal: str, settings: WatchSettings) -> bool:
+def waits(watch: Watch, signal: str, settings: WatchSettings, task: str) -> bool:
     """Whether a subject without reference rows must first learn from live ones."""
     return not (
         watch.detector == "bounded-mean"
         and (settings.limit is not None or settings.least is not None or signal in CONTRACTS)
-        and not _unbounded(signal)
+        and (settings.clip is not None or not is_unbounded(signal, settings, task))
     )
 
 
@@ -48,6 +48,7 @@ def resolve_normal(
     watch: Watch,
     signal: str,
     *,
+    task: str,
     categorical: bool,
     reference: Floats | None,
     texts: Mapping[int, str],
@@ -69,7 +70,7 @@ def resolve_normal(
         Reference values with which a pool of ranks begins.
     """
     settings = WatchSettings.model_validate(watch.settings)
-    if reference is None and waits(watch, signal, settings):
+    if reference is None and waits(watch, signal, settings, task):
         return Resolved("learning", learning(settings, "", 0), {"learn": settings.learn}), None
     try:
         if watch.detector == "ranks":
@@ -78,7 +79,7 @@ def resolve_normal(
             return made(watch, settings, reference, texts)
         if watch.detector == "two-sided-mean":
             return _two_sided(settings, reference), None
-        return _rate(watch, settings, signal, reference), None
+        return _rate(watch, settings, signal, reference, task), None
     except DriftError as error:
         return Resolved("refused", f"The reference cannot be used: {error}.", {}), None
 
@@ -88,6 +89,19 @@ def _numbers(
 ) -> tuple[Resolved, Floats | None]:
     block, why = _blocks(watch, settings, reference)
     values = reference[: len(reference) // block * block].reshape(-1, block).mean(axis=1)
+    resolved, pool = ranks_of(values)
+    more = _unit(block, why) | {"reference_rows": len(reference)}
+    return Resolved(resolved.status, resolved.reason, resolved.parameters | more), pool
+
+
+def ranks_of(values: Floats) -> tuple[Resolved, Floats | None]:
+    """Bins from a third of normal steps; the others begin the pool.
+
+    Parameters
+    ----------
+    values : shape (n,)
+        Values of single steps, in time order.
+    """
     share = max(2, len(values) // EDGE_SHARE)
     try:
         edges = edges_from(values[:share])
@@ -98,12 +112,7 @@ def _numbers(
             "The quality watch sees another value.",
             {},
         ), None
-    parameters: Json = {
-        "detector": "numeric-ranks",
-        "edges": edges,
-        "reference_rows": len(reference),
-    }
-    return Resolved("armed", None, parameters | _unit(block, why)), values[share:]
+    return Resolved("armed", None, {"detector": "numeric-ranks", "edges": edges}), values[share:]
 
 
 def _categories(
@@ -147,34 +156,83 @@ def _two_sided(settings: WatchSettings, reference: Floats | None) -> Resolved:
     if reference is None:
         return Resolved("learning", learning(settings, "", 0), {"learn": settings.learn})
     scale = settings.clip or float(np.quantile(np.abs(reference), MOST_CLIPPED)) or 1.0
-    middle = float(np.clip(reference / scale, -1, 1).mean())
-    room = settings.tolerance + 2 * float(np.std(reference / scale)) / len(reference) ** 0.5
-    most, least = min(middle + room, MAX_LIMIT), max(middle - room, -MAX_LIMIT)
+    resolved = two_sided_of(settings, np.clip(reference / scale, -1, 1))
+    more = {"clip": scale, "reference_rows": len(reference)}
+    parameters = resolved.parameters | more | _unit(1, "Each row is one step.")
+    return Resolved(resolved.status, resolved.reason, parameters)
+
+
+def two_sided_of(settings: WatchSettings, values: Floats) -> Resolved:
+    """Limits on both sides of the mean of normal steps.
+
+    Parameters
+    ----------
+    values : shape (n,)
+        In [-1, 1].
+    """
+    middle = float(values.mean())
+    room = settings.tolerance + 2 * float(np.std(values)) / len(values) ** 0.5
+    least, most = middle - room, middle + room
+    if max(-least, most) >= MAX_LIMIT:
+        said = f"The limits would be {least:.3g} and {most:.3g}: one could not be exceeded."
+        return Resolved("refused", said, {})
     return Resolved(
         "armed",
         None,
         {
             "detector": "two-sided-mean",
-            "clip": scale,
             "least": least,
             "most": most,
             "head_start": settings.head_start,
-            "reference_rows": len(reference),
-            **_unit(1, "Each row is one step."),
         },
     )
 
 
-def _unbounded(signal: str) -> bool:
-    return signal in ("metric.log_loss", "metric.absolute", "metric.squared", "metric.quantile")
+UNBOUNDED = ("metric.log_loss", "metric.absolute", "metric.squared", "metric.quantile")
+"""Metrics without a greatest value."""
+TWO_SIDED = ("bias", "calibration")
+"""Metrics whose mean may be wrong on either side."""
 
 
-def _rate(watch: Watch, settings: WatchSettings, signal: str, reference: Floats | None) -> Resolved:
-    inverted = signal.startswith("metric.") and signal.split(".")[1] in HIGHER_IS_BETTER
+def is_unbounded(signal: str, settings: WatchSettings, task: str) -> bool:
+    """Whether a signal has no greatest value, so that one must be set or learned."""
+    of_numbers = signal == LOSS and task == "regression"
+    return of_numbers or signal in UNBOUNDED or settings.metric is not None
+
+
+def is_inverted(signal: str, settings: WatchSettings) -> bool:
+    """Whether more is better, so that what lacks to 1 is watched."""
+    family, _, member = signal.partition(".")
+    if family != "metric" or signal == AUC:
+        return False
+    return member.split(".")[0] in HIGHER_IS_BETTER or (
+        settings.metric is not None and settings.least is not None
+    )
+
+
+def stated_limit(settings: WatchSettings, signal: str) -> float | None:
+    """The limit that need not be learned; none where none is set."""
+    if settings.least is None:
+        return settings.limit if settings.limit is not None else CONTRACTS.get(signal)
+    # F1 is watched as the share of true positives among what is or was called positive.
+    is_f1 = signal.startswith("metric.f1")
+    return 1.0 - (settings.least / (2 - settings.least) if is_f1 else settings.least)
+
+
+def _rate(
+    watch: Watch, settings: WatchSettings, signal: str, reference: Floats | None, task: str
+) -> Resolved:
+    inverted = is_inverted(signal, settings)
+    if signal.startswith("metric.") and signal.split(".")[1] in TWO_SIDED:
+        return Resolved(
+            "refused",
+            "Its mean may be wrong on either side: watch it by two-sided-mean.",
+            {},
+        )
     if reference is not None and inverted:
         reference = 1.0 - reference
     clip = settings.clip or 1.0
-    if reference is not None and (_unbounded(signal) or settings.metric) and settings.clip is None:
+    if reference is not None and is_unbounded(signal, settings, task) and settings.clip is None:
         clip = float(np.quantile(reference, MOST_CLIPPED)) or 1.0
     scaled = None if reference is None else np.clip(reference / clip, 0.0, 1.0)
     block, why = _blocks(watch, settings, scaled) if scaled is not None else (1, "Each row counts.")
@@ -184,12 +242,7 @@ def _rate(watch: Watch, settings: WatchSettings, signal: str, reference: Floats 
         "head_start": settings.head_start,
         "inverted": inverted,
     } | _unit(block, why)
-    limit = settings.limit if settings.limit is not None else CONTRACTS.get(signal)
-    if settings.least is not None and inverted:
-        least = settings.least
-        # F1 is watched as the share of true positives among what is or was called positive.
-        share = least / (2 - least) if signal.startswith("metric.f1") else least
-        limit = 1.0 - share
+    limit = stated_limit(settings, signal)
     if signal == COVERAGE:
         parameters["unit_reason"] = "Each stretch of time is one step."
     if limit is None:
@@ -203,6 +256,11 @@ def _rate(watch: Watch, settings: WatchSettings, signal: str, reference: Floats 
         sentence = refuse_dependence(settings, scaled, block)
         if sentence is not None:
             return Resolved("refused", sentence, parameters)
+    return rate_with_limit(limit, parameters)
+
+
+def rate_with_limit(limit: float, parameters: Json) -> Resolved:
+    """Armed with a limit, unless that leaves no room for a worse mean."""
     if not 0 < limit < MAX_LIMIT:
         return Resolved(
             "refused",

@@ -91,7 +91,7 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
         "form": null.form,
         "limit": min(max(null.limit, ROOM), 1 - ROOM),
         "alpha": alpha,
-        "block": int(alarm.evidence["parameters"].get("block", 1)),
+        "block": _block(alarm.evidence["parameters"]),
         "null": null.says,
         "over": null.over,
         "says": f"it resolves by itself once the rows since the alarm show that {null.over} (by a "
@@ -106,9 +106,23 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
     }
 
 
+BLOCK_OF_UNITS = 50
+"""Rows of one step where the alarm was about units: they are not told apart here, so that the step
+must be long against them."""
+
+
+def _block(parameters: Json) -> int:
+    if "unit_key" in parameters:
+        return BLOCK_OF_UNITS
+    return int(parameters.get("block", 1))
+
+
 def null_of(watch: Watch, alarm: Alarm) -> Null | None:
     """The reverse null of an alarm; none where its evidence gives no way to state one."""
     parameters = alarm.evidence["parameters"]
+    if "pairs" in parameters:
+        # What alarmed were shares of pairs, and no row tells one.
+        return None
     detector = alarm.evidence.get("detector", watch.detector)
     clip = float(parameters.get("clip") or 1.0)
     if detector == "bounded-mean" and "limit" in parameters:

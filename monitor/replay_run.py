@@ -14,9 +14,10 @@ from monitor.replay_report import Change, Report, found
 from monitor.settings import Settings
 from monitor.signals import Extracted
 from monitor.signals.base import COVERAGE, Observations, observed
+from monitor.signals.custom import asks
 from monitor.watch_entries import ReplaySettings
 from monitor.watches import GUARANTEED
-from monitor.watching import feed_watch
+from monitor.watching import feed_watch, read_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,13 @@ class Run:
             if watch.detector == "quiet":
                 raised += self._quiet(watch, extracted)
                 continue
-            seen = self._seen(watch, extracted)
+            if asks(watch):
+                # Its own, whatever another configuration calls by the same name.
+                own = dict(extracted)
+                read_for(watch, stretch, self._past.registry, own, self._subjects[watch.id])
+                seen = observed(own, watch.application_id, watch.signal)
+            else:
+                seen = self._seen(watch, extracted)
             if seen is None or not len(seen):
                 continue
             tested = feed_watch(

@@ -195,7 +195,7 @@ def refuse_dependence(
     if losses is None:
         return (
             None
-            if settings.block is not None
+            if settings.block is not None or settings.unit is not None
             else (
                 "The limit is given, but nothing says how rows depend on each other: "
                 "give reference rows, or set block."

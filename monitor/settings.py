@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Years of the watched world in one year of the record: 1, unless a past is played faster."""
 
+    metric_modules: tuple[str, ...] = ("leadsman_metrics",)
+    """Python modules whose functions watches may name as metrics, as a JSON list: to name one is to
+    run it here."""
+
     webhook_allow_private: bool = False
     """Whether webhooks may lead to loopback and private networks."""
 

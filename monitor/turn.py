@@ -17,7 +17,7 @@ from monitor.recovery import test_recovery
 from monitor.settings import Settings
 from monitor.shards import Shard
 from monitor.signals import Extracted, Observations, extract
-from monitor.signals.base import QUALITY
+from monitor.signals.base import AUC, QUALITY
 from monitor.store import alarms as alarm_store
 from monitor.store import cursors, record
 from monitor.store import registry as registry_store
@@ -82,12 +82,14 @@ async def take_turn(
     await learn_references(connection, memory, stretch, registry)
     profiles = {version: known.profile for version, known in memory.known.items()}
     extracted = extract(stretch, registry, profiles)
-    points = _points(extracted, settings.series_step_us)
-    await alarm_store.add_points(connection, points)
-    await add_summaries(connection, points)
+    await _draw(connection, extracted, settings)
+    drawn = set(extracted)
     found = await feed_watches(
         connection, stretch, extracted, registry=registry, settings=settings, memory=memory
     )
+    # What only one watch asks for; of AUC no single row tells anything.
+    more = {key: one for key, one in extracted.items() if key not in drawn and key[1] != AUC}
+    await _draw(connection, more, settings)
     for watch, alarm in found:
         await raise_alarm(
             connection, watch, alarm, registry=registry, settings=settings, clock=clock
@@ -103,6 +105,13 @@ async def take_turn(
         sum(map(len, extracted.values())),
         len(found),
     )
+
+
+async def _draw(connection: AsyncConnection, extracted: Extracted, settings: Settings) -> None:
+    """Save the sums that plots are drawn from."""
+    points = _points(extracted, settings.series_step_us)
+    await alarm_store.add_points(connection, points)
+    await add_summaries(connection, points)
 
 
 async def _registry(

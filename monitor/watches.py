@@ -82,8 +82,8 @@ class WatchSettings(BaseModel):
     """Declares that how late a label comes says nothing about the loss: a rollback watch does not
     look for it then."""
     negatives: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """metric.auc: negatives that each positive is compared with; from the reference's share of
-    positives, else 4, when absent."""
+    """metric.auc: negatives that each positive is compared with; 4 when absent. Best is what comes
+    on one positive."""
 
 
 @dataclass(frozen=True, slots=True)

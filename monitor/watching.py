@@ -9,18 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor import budget
 from monitor.coverage import judge
-from monitor.detector_state import Subject, from_row, to_rows
-from monitor.evaluation import References, Tested, run_watch
+from monitor.detector_state import Subject, from_row, new_subject, to_rows
+from monitor.evaluation import Tested, run_watch
 from monitor.feed import Stretch
 from monitor.memory import Kept, Known, Memory, version_of, versions_in
 from monitor.moved import moved
 from monitor.quiet import note_requests
 from monitor.records import Alarm, Registry, Watch, WatchState
+from monitor.resolution import Resolved
 from monitor.settings import Settings
 from monitor.signals.base import COVERAGE, Extracted, Observations, observed
+from monitor.signals.custom import MetricFailedError, asked_for, asks
 from monitor.signals.segments import OTHER, Segments, divide, units_of
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
+from monitor.subjects import References
+from monitor.timing_arming import needs_timing
 from monitor.watches import WatchSettings
 
 
@@ -73,10 +77,12 @@ async def feed_watches(
             if watch.detector == "quiet" and watch.enabled:
                 states += _quiet(watch, kept, extracted)
                 continue
+            subjects = kept.subjects.setdefault(watch.id, {})
+            if watch.enabled and asks(watch):
+                states += to_rows(read_for(watch, stretch, registry, extracted, subjects))
             seen = await _seen(connection, watch, stretch, extracted, settings)
             if seen is None:
                 continue
-            subjects = kept.subjects.setdefault(watch.id, {})
             tested = feed_watch(
                 watch,
                 seen,
@@ -105,6 +111,30 @@ async def feed_watches(
     return found
 
 
+def read_for(
+    watch: Watch,
+    stretch: Stretch,
+    registry: Registry,
+    extracted: Extracted,
+    subjects: dict[str, Subject],
+) -> list[Subject]:
+    """Put what only this watch asks for beside the other signals; the subjects that say why it is
+    not there."""
+    try:
+        seen = asked_for(watch, stretch, registry)
+    except MetricFailedError as error:
+        if not subjects:
+            version = str(error.version)
+            waiting = Resolved("learning", None, {"learn": 0})
+            subjects[version] = new_subject(watch, watch.signal, version, waiting)
+        for subject in subjects.values():
+            subject.reason = str(error)
+        return list(subjects.values())
+    if seen is not None:
+        extracted[watch.application_id, watch.signal] = seen
+    return []
+
+
 def feed_watch(
     watch: Watch,
     seen: Observations,
@@ -126,6 +156,9 @@ def feed_watch(
         Reference rows by version.
     """
     given = WatchSettings.model_validate(watch.settings)
+    if given.mature_after is not None or needs_timing(watch):
+        assert seen.row is not None
+        seen = replace(seen, made=stretch.answers.at[seen.row])
     seen = _arranged(seen, given, watch, stretch, registry, known=known, subjects=subjects)
     return run_watch(
         watch,
@@ -135,7 +168,14 @@ def feed_watch(
         task=registry.applications[watch.application_id].task,
         budget_per_year=budget_per_year,
         time_scale=time_scale,
+        now_us=_now(stretch),
     )
+
+
+def _now(stretch: Stretch) -> int:
+    """How far the record has gone."""
+    arrived, received = stretch.answers.at[stretch.arrived], stretch.labels.at[stretch.received]
+    return max(int(arrived.max(initial=0)), int(received.max(initial=0)))
 
 
 def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:

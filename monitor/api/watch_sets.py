@@ -21,6 +21,7 @@ from monitor.errors import InvalidRequestError, NameTakenError
 from monitor.ledger import ledger_of
 from monitor.records import Watch
 from monitor.settings import Settings
+from monitor.signals.custom import check_metric
 from monitor.store import ledger as ledger_store
 from monitor.store import watches as store
 from monitor.watch_changes import Change, changes, told_apart, wanted_of
@@ -57,6 +58,9 @@ async def put_watches(
     found, _registry = await named(connection, application)
     _refuse_repeated(body.watches)
     wanted = wanted_of(body.watches, defaults=body.defaults, mode=state.settings.remedy_mode)
+    for number, one in enumerate(wanted[: len(body.watches)]):
+        where = f"/body/watches/{number}"
+        check_metric(one.form, state.settings.metric_modules, where=where)
     # Those that the monitor's next turn would make.
     await store.add_default_watches(connection, [found.id], state.settings.remedy_mode)
     present = await store.lock_watches(connection, found.id)

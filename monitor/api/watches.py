@@ -12,6 +12,7 @@ from monitor.errors import InvalidRequestError, NameTakenError
 from monitor.fitting import check_form
 from monitor.records import Watch
 from monitor.settings import Mode
+from monitor.signals.custom import check_metric
 from monitor.store import watches as store
 from monitor.store.registry import read_registry
 from monitor.watches import GUARANTEED, WatchForm
@@ -56,6 +57,7 @@ async def make_watch(
         rule,
     )
     check_form(form, where="/body")
+    check_metric(form, state.settings.metric_modules, where="/body")
     mode = body.mode if rules.acts(rule) else Mode.OBSERVE
     watch = await store.add_watch(connection, application.id, form, mode)
     if watch is None:

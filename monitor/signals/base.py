@@ -67,7 +67,10 @@ class Observations:
     unit: NDArray[np.object_] | None = None
     """Key of the unit that each belongs to, where rows come in units."""
     dealt: NDArray[np.float64] | None = None
-    """Shape (n, 2), of a canary's losses: 1 if the challenger answered, and its share."""
+    """Shape (n, 2), of a canary's losses: 1 if the challenger answered, and its share. Of AUC: 1
+    for a positive."""
+    made: Ints | None = None
+    """When each prediction was made, microseconds since 1970; where a watch asks for it."""
 
     def __len__(self) -> int:
         return len(self.value)
@@ -102,6 +105,7 @@ class Observations:
             row=None if self.row is None else self.row[rows],
             unit=None if self.unit is None else self.unit[rows],
             dealt=None if self.dealt is None else self.dealt[rows],
+            made=None if self.made is None else self.made[rows],
         )
 
     def with_columns(self, places: Sequence[int]) -> "Observations":

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,13 @@ def load_metric(path: str) -> Metric:
     return loaded
 
 
-def check_metric(form: WatchForm, *, where: str) -> None:
-    """Refuse a watch of a metric that cannot be loaded here.
+def check_metric(form: WatchForm, modules: Sequence[str], *, where: str) -> None:
+    """Refuse a watch of a metric that may not or cannot be loaded here.
+
+    Parameters
+    ----------
+    modules
+        Those from which metrics may come, with what lies below them.
 
     Raises
     ------
@@ -60,6 +65,11 @@ def check_metric(form: WatchForm, *, where: str) -> None:
     path = form.settings.get("metric")
     if path is None:
         return
+    module = str(path).partition(":")[0]
+    if not any(module == one or module.startswith(f"{one}.") for one in modules):
+        allowed = ", ".join(modules) or "none"
+        expected = f"a module that MONITOR_METRIC_MODULES allows ({allowed})"
+        raise InvalidRequestError(f"{where}/settings/metric", expected, path)
     try:
         load_metric(path)
     except ValueError as error:
@@ -67,11 +77,34 @@ def check_metric(form: WatchForm, *, where: str) -> None:
         raise InvalidRequestError(f"{where}/settings/metric", expected, path) from error
 
 
+def asks(watch: Watch) -> bool:
+    """Whether a watch's signal is read for it alone."""
+    return watch.signal == AUC or watch.settings.get("metric") is not None
+
+
+class MetricFailedError(ValueError):
+    """An operator's metric raised, or gave no value a row.
+
+    Parameters
+    ----------
+    version
+        A version whose rows it was given.
+    """
+
+    def __init__(self, said: str, version: int) -> None:
+        super().__init__(said)
+        self.version = version
+
+
 def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observations | None:
-    """Observations of a signal that only this watch asks for; none where it asks for none."""
+    """Observations of a signal that only this watch asks for; none where there are none.
+
+    Raises
+    ------
+    MetricFailedError
+        If the operator's function does not give a number for each row.
+    """
     path = watch.settings.get("metric")
-    if watch.signal != AUC and path is None:
-        return None
     answers, joined = stretch.answers, stretch.labelled
     mine = answers.in_service[joined.answer]
     mine &= answers.application[joined.answer] == watch.application_id
@@ -105,15 +138,17 @@ def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observation
 
 
 def _applied(watch: Watch, path: str, stretch: Stretch, row: Ints, label: Ints) -> Floats:
-    """Values of a metric; NaN everywhere where it fails: it may not stop all other tests."""
     output = stretch.answers.output.take(row).numbers()
     truth = stretch.labels.value.take(label).numbers()
     try:
         value = np.asarray(load_metric(path)(output.copy(), truth.copy()), np.float64)
-        if value.shape != output.shape:
-            raise ValueError(f"expected shape {output.shape}, got {value.shape}")
-    # An operator's function may fail in any way.
+    # An operator's function may fail in any way, and may not stop all other tests.
     except Exception as error:
-        log.warning("metric_failed watch=%s metric=%s error=%s", watch.name, path, error)
-        return np.full(len(row), np.nan)
+        log.warning("metric_failed watch=%s metric=%s error=%r", watch.name, path, error)
+        version = int(stretch.answers.version[row[0]])
+        raise MetricFailedError(f"The metric {path} failed: {error!r}.", version) from error
+    if value.shape != output.shape:
+        log.warning("metric_failed watch=%s metric=%s shape=%s", watch.name, path, value.shape)
+        said = f"The metric {path} gave shape {value.shape} for {len(output)} rows."
+        raise MetricFailedError(said, int(stretch.answers.version[row[0]]))
     return value

@@ -7,6 +7,7 @@ from monitor.records import Registry
 from monitor.signals.base import DELAY, METRICS, Extracted, Observations, applications_in, coded
 from monitor.signals.metrics import metrics
 
+
 def labelled(stretch: Stretch, registry: Registry) -> Extracted:
     """Delays of labels, and metrics of answers that a client read."""
     found: Extracted = {}

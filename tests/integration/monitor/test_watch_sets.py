@@ -103,7 +103,8 @@ def test_nothing_is_applied_of_a_file_that_the_monitor_refuses(
         assert "no application nobody" in str(done.exception)
         twice = client.put(WATCHES, json={"watches": [MINE, MINE]})
         assert twice.json()["errors"][0]["path"] == "/body/watches/1/name"
-        for body in ({"watches": [{"name": "x", "tier": "no"}]}, {"watchs": []}, {"defaults": 7}):
+        wrong: list[Any] = [{"watches": [{"name": "x", "tier": "no"}]}, {"watchs": []}, [7]]
+        for body in wrong:
             assert client.put(WATCHES, json=body).status_code == 422
         reader = {"Authorization": "Bearer lsm_reader"}
         assert client.put(WATCHES, json={}, headers=reader).status_code == 403

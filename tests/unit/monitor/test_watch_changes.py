@@ -131,6 +131,7 @@ def test_what_was_applied_or_exported_changes_nothing_when_applied_again(
         ({"settings": {"metric": "a:b"}}, "/settings/metric"),
         ({"settings": {"unit": "context.user", "block": 7}}, "/settings/block"),
         ({"signal": "metric.f1", "settings": {"limit": 0.1, "least": 0.7}}, "/settings/least"),
+        ({"settings": {"unit": "context.user", "mature_after": 60}}, "/settings/unit"),
         ({"signal": "metric.auc", "settings": {"unit": "context.user"}}, "/settings/unit"),
         (
             {"signal": "label.coverage", "settings": {"segments": {"by": "context.region"}}},

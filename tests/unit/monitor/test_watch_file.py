@@ -1,5 +1,6 @@
 """Files of watches that cannot be used say where and why."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,13 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_watch_file(tmp_path / "none.yaml")
     with pytest.raises(InvalidWatchFileError, match="cannot be read"):
         read_watch_file(tmp_path)
+
+
+def test_files_in_the_documentation_are_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "watches.md"
+    found = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    assert len(found) == 2
+    for text in found:
+        path = tmp_path / "watches.yaml"
+        path.write_text(text)
+        assert read_watch_file(path).content.watches

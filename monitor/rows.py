@@ -1,0 +1,72 @@
+"""What a turn brings one detector: rows, and the steps that it makes of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.columns import Ids
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a turn brings one subject, in order of consumption."""
+
+    values: Floats
+    """Losses or differences of losses, in the loss's own unit."""
+    at: NDArray[np.int64]
+    """When the labels were received, microseconds since 1970."""
+    ids: Ids
+    grants: Floats
+    unit: NDArray[np.object_] | None = None
+    """Key of the unit that each belongs to."""
+    dealt: Floats | None = None
+    """Shape (n, 2), of a canary: 1 if the challenger answered, and its share."""
+    made: NDArray[np.int64] | None = None
+    """When the predictions were made, microseconds since 1970; known where a test needs it."""
+    place: NDArray[np.int64] | None = None
+    """Number of each among the rows of the turn, where thinning left some out."""
+
+    def take(self, rows: NDArray[np.int64] | slice) -> "Rows":
+        """Some of them."""
+        return Rows(
+            self.values[rows],
+            self.at[rows],
+            self.ids[rows],
+            self.grants[rows],
+            None if self.unit is None else self.unit[rows],
+            None if self.dealt is None else self.dealt[rows],
+            None if self.made is None else self.made[rows],
+        )
+
+    def number_of(self, row: int) -> int:
+        """Number of a row among all that the turn brought."""
+        return row if self.place is None else int(self.place[row])
+
+    def cut(self, start: int) -> "Rows":
+        """The rows from `start` on."""
+        return self.take(slice(start, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    values: Floats
+    grants: Floats
+    deciding: NDArray[np.int64]
+    """Index of the row that completes each step."""
+    first_ids: Ids
+    first_at: NDArray[np.int64]
+    dealt: Floats | None = None
+
+    def cut(self, start: int) -> "Steps":
+        """The steps from `start` on."""
+        return Steps(
+            self.values[start:],
+            self.grants[start:],
+            self.deciding[start:],
+            self.first_ids[start:],
+            self.first_at[start:],
+            None if self.dealt is None else self.dealt[start:],
+        )

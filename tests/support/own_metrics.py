@@ -1,0 +1,30 @@
+"""Metrics as an operator writes them, and some that fail."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def cost(output: Floats, label: Floats) -> Floats:
+    """A miss costs ten times what a false call costs."""
+    missed: Floats = 10.0 * ((label == 1) & (output == 0)) + 1.0 * ((label == 0) & (output == 1))
+    return missed
+
+
+def only_positives(output: Floats, label: Floats) -> Floats:
+    """Says nothing about negatives."""
+    return np.where(label == 1, (output != label).astype(np.float64), np.nan)
+
+
+def one_number(output: Floats, label: Floats) -> Floats:
+    """Not a value a row."""
+    return np.array([float((output != label).mean())])
+
+
+def broken(output: Floats, label: Floats) -> Floats:
+    """Fails."""
+    raise ZeroDivisionError("no rows of weight")
+
+
+constant = 3
