@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -48,7 +49,7 @@ SHIPMENT = 2_000
 """Rows of one shipment: a tenth of a second of the traffic."""
 LATE = 5
 """Shipments by which a label comes after its prediction."""
-IDLE_SECONDS = 20
+IDLE_SECONDS = 30
 IDLE_ROWS_PER_APPLICATION_AND_MINUTE = 0.1
 """Mostly idle: each application is asked once in ten minutes."""
 REFERENCE = 2_000
@@ -208,6 +209,12 @@ def postgres_seconds(root: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def spent_by(pid: int) -> float:
+    """CPU seconds of one process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 async def keep_up(url: str, rows: int, root: int) -> dict[str, float]:
     """Consume a backlog of one busy application."""
     connection = await asyncpg.connect(url)
@@ -258,36 +265,67 @@ async def keep_up(url: str, rows: int, root: int) -> dict[str, float]:
     }
 
 
-async def stay_idle(url: str, applications: int, root: int) -> dict[str, float]:
-    """Share of a core that many applications cost which are asked now and then."""
+def start_monitor(url: str, log: Path) -> subprocess.Popen[bytes]:
+    """The process that people run."""
+    settings = {"MONITOR_DATABASE_URL": url, "MONITOR_PORT": "0", "MONITOR_LOG_LEVEL": "WARNING"}
+    root = Path(__file__).resolve().parents[1]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "monitor"],
+            env=os.environ | settings,
+            cwd=root,
+            stdout=output,
+            stderr=output,
+        )
+
+
+async def stay_idle(url: str, applications: int, root: int, scratch: Path) -> dict[str, float]:
+    """Share of a core that many applications cost which are asked now and then.
+
+    The monitor is the process that people run, with all that it does beside reading: its hands, its
+    outbox, its leases. Postgres' share is that of all its processes but the one that ships.
+    """
     connection = await asyncpg.connect(url)
     await set_up(connection, applications)
-    settings = Settings(database_url=url)
-    engine, memory = connect(url), Memory()
+    shipping = await connection.fetchval("SELECT pg_backend_pid()")
     traffic, rng = Traffic(3), np.random.default_rng(4)
-    await turn_once(engine, settings, memory=memory)
     rate = applications * IDLE_ROWS_PER_APPLICATION_AND_MINUTE / 60
-    spent, rows = 0.0, 0
-    began = time.perf_counter()
-    while time.perf_counter() - began < IDLE_SECONDS:
-        count = int(rng.poisson(rate))
+    monitor = start_monitor(url, scratch / "monitor.log")
+    try:
+        began, rows = time.perf_counter(), 0
+        # The first row is read when every application has its watches.
         us = time.time_ns() // 1000
-        if count:
-            asked = rng.integers(1, applications + 1, count).tolist()
-            sent = traffic.shipment(asked, us, 1_000_000)
-            await ship(connection, *sent, (count, int(bool(sent[1]))), us)
-        theirs, own = postgres_seconds(root), time.process_time()
-        while await turn_once(engine, settings, memory=memory) is not None:
-            rows += count
-        spent += time.process_time() - own + postgres_seconds(root) - theirs
-        await asyncio.sleep(1.0)
-    wall = time.perf_counter() - began
-    await engine.dispose()
+        await ship(connection, *traffic.shipment([1], us, 1), (1, 0), us)
+        while not await connection.fetchval("SELECT count(*) FROM monitor_cursors"):
+            if monitor.poll() is not None:
+                raise SystemExit(f"the monitor ended; see {scratch}/monitor.log")
+            await asyncio.sleep(0.1)
+        ready = time.perf_counter() - began
+        theirs, own = postgres_seconds(root), spent_by(monitor.pid)
+        shipped, began = spent_by(shipping), time.perf_counter()
+        while time.perf_counter() - began < IDLE_SECONDS:
+            count = int(rng.poisson(rate))
+            us = time.time_ns() // 1000
+            if count:
+                asked = rng.integers(1, applications + 1, count).tolist()
+                sent = traffic.shipment(asked, us, 1_000_000)
+                await ship(connection, *sent, (count, int(bool(sent[1]))), us)
+                rows += count
+            await asyncio.sleep(1.0)
+        wall = time.perf_counter() - began
+        own = spent_by(monitor.pid) - own
+        theirs = postgres_seconds(root) - theirs - (spent_by(shipping) - shipped)
+    finally:
+        monitor.terminate()
+        monitor.wait()
     await connection.close()
     return {
         "idle_applications": applications,
+        "seconds_until_all_have_watches": ready,
         "idle_rows_per_second": rows / wall,
-        "idle_share_of_a_core": spent / wall,
+        "idle_share_of_the_monitor": own / wall,
+        "idle_share_of_postgres": theirs / wall,
+        "idle_share_of_a_core": (own + theirs) / wall,
         "limit_idle_share_of_a_core": 0.05,
     }
 
@@ -302,7 +340,9 @@ def measure(rows: int, applications: int) -> dict[str, float]:
             root = server.pid or 0
             asyncio.run(upgrade(url.replace("postgresql://", "postgresql+asyncpg://")))
             busy = asyncio.run(keep_up(url, rows, root))
-            idle = asyncio.run(stay_idle(url, applications, root)) if applications else {}
+            idle = {}
+            if applications:
+                idle = asyncio.run(stay_idle(url, applications, root, Path(scratch)))
         finally:
             server.stop(timedelta(seconds=10))
     return {name: round(value, 4) for name, value in (busy | idle).items()}

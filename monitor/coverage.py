@@ -4,15 +4,16 @@ A stretch is judged once: when the record has gone on for the watch's horizon an
 stretch ended. Labels that came later than the horizon count as not come, however they were shipped.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.evidence import Sums
-from monitor.feed import Stretch
 from monitor.moments import from_micros, to_micros
 from monitor.records import Watch
 from monitor.settings import Settings
@@ -28,63 +29,73 @@ STRETCHES = 2_000
 """Judged in one turn at most; the rest waits for the next."""
 
 _CLOSED = text("""
-    SELECT o.subject, o.at, o.n, coalesce(l.n, 0) AS labelled
-      FROM signal_points o
+    SELECT asked.watch, o.subject, o.at, o.n, coalesce(l.n, 0) AS labelled
+      FROM unnest(CAST(:watches AS int[]), CAST(:applications AS int[]),
+                  CAST(:afters AS timestamptz[]), CAST(:untils AS timestamptz[]))
+           AS asked (watch, application, after, until)
+     CROSS JOIN LATERAL (
+           SELECT * FROM signal_points p
+            WHERE p.application_id = asked.application AND p.signal = :output
+              AND p.at >= asked.after AND p.at < asked.until
+         ORDER BY p.at, p.subject LIMIT :most) o
       LEFT JOIN signal_points l
-        ON l.application_id = o.application_id AND l.signal = :labelled
+        ON l.application_id = asked.application AND l.signal = :labelled
        AND l.subject = o.subject AND l.at = o.at
-     WHERE o.application_id = :application AND o.signal = :output
-       AND o.at >= :after AND o.at < :until
-  ORDER BY o.at, o.subject
-     LIMIT :most
+  ORDER BY asked.watch, o.at, o.subject
 """)
 
 
 async def judge(
     connection: AsyncConnection,
-    watch: Watch,
-    stretch: Stretch,
+    watches: Sequence[Watch],
     extracted: Extracted,
     settings: Settings,
-) -> Observations | None:
-    """Observations of the stretches that can be judged now; none where there are none."""
-    application, step = watch.application_id, settings.series_step_us
-    horizon = int(WatchSettings.model_validate(watch.settings).horizon * 1e6)
-    delays = extracted.get((application, DELAY))
-    if delays is not None:
-        await add_points(connection, _in_time(delays, application, horizon, step))
-    outputs = extracted.get((application, OUTPUT))
-    if outputs is None:
-        return None
-    now = int(outputs.at.max())
-    closed = (now - horizon - GRACE // timedelta(microseconds=1)) // step * step
-    after = None if watch.clock is None else to_micros(watch.clock)
-    if after is not None and closed <= after:
-        return None
-    rows = (
-        await connection.execute(
-            _CLOSED,
-            {
-                "application": application,
-                "output": OUTPUT,
-                "labelled": LABELLED,
-                "after": from_micros(after or 0),
-                "until": from_micros(closed),
-                "most": STRETCHES,
-            },
+) -> dict[int, Observations]:
+    """Observations of the stretches that can be judged now, by watch; of the rest nothing."""
+    step = settings.series_step_us
+    in_time: list[Point] = []
+    asked: list[tuple[int, int, datetime, datetime]] = []
+    for watch in watches:
+        application = watch.application_id
+        horizon = int(WatchSettings.model_validate(watch.settings).horizon * 1e6)
+        delays = extracted.get((application, DELAY))
+        if delays is not None:
+            in_time += _in_time(delays, application, horizon, step)
+        outputs = extracted.get((application, OUTPUT))
+        if outputs is None:
+            continue
+        now = int(outputs.at.max())
+        closed = (now - horizon - GRACE // timedelta(microseconds=1)) // step * step
+        after = 0 if watch.clock is None else to_micros(watch.clock)
+        if closed > after:
+            asked.append((watch.id, application, from_micros(after), from_micros(closed)))
+    await add_points(connection, in_time)
+    if not asked:
+        return {}
+    columns = dict(
+        zip(
+            ("watches", "applications", "afters", "untils"),
+            map(list, zip(*asked, strict=True)),
+            strict=True,
         )
-    ).all()
-    if not rows:
-        return None
+    )
+    limits = {"output": OUTPUT, "labelled": LABELLED, "most": STRETCHES}
+    found: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in await connection.execute(_CLOSED, columns | limits):
+        found[row.watch].append(row)
+    outputs_of = {number: extracted[application, OUTPUT] for number, application, _, _ in asked}
+    return {number: _judged(rows, outputs_of[number], step) for number, rows in found.items()}
+
+
+def _judged(rows: Sequence[Row[Any]], outputs: Observations, step: int) -> Observations:
     names = sorted({row.subject for row in rows})
     # Clocks stand at the end of a stretch: it is not judged again.
     at = np.array([to_micros(row.at) + step for row in rows], np.int64)
     share = [1.0 - min(row.labelled, row.n) / row.n for row in rows]
-    last = outputs.prediction[-1:]
     return Observations(
         at,
         at,
-        np.repeat(last, len(rows)),
+        np.repeat(outputs.prediction[-1:], len(rows)),
         np.array([names.index(row.subject) for row in rows], np.int64),
         tuple(names),
         np.array(share),

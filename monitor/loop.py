@@ -14,13 +14,14 @@ from monitor import metrics
 from monitor.actor import act_on_due
 from monitor.errors import LeaseLostError
 from monitor.memory import Memory
-from monitor.outbox import send_due
+from monitor.outbox import Outbox
 from monitor.retention import Retention
 from monitor.serving_client import ServingClient
 from monitor.settings import Settings
 from monitor.settling import settle
 from monitor.shards import Shard
 from monitor.store.database import DATABASE_AWAY, plain
+from monitor.store.due import read_due
 from monitor.tenure import Tenure
 from monitor.turn import Turned, take_turn
 from monitor.wall_clock import Clock, utc_now
@@ -42,6 +43,7 @@ class Pulse:
     caught_up: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     wake_hands: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where something was decided: it is looked at once what is due."""
     clock: Clock = utc_now
 
 
@@ -79,13 +81,15 @@ async def run(
     key = settings.serving_key.get_secret_value() if settings.serving_key else None
     client = ServingClient(settings.serving_url, key)
     deliverer = httpx.AsyncClient(timeout=settings.webhook_timeout.total_seconds(), trust_env=False)
+    outbox = Outbox(engine, deliverer, settings, clock)
+    act = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_listen(settings, pulse))
+            group.create_task(_attend(settings, pulse, act, outbox))
             group.create_task(tenure.keep(engine))
             group.create_task(_read(engine, settings, pulse, tenure))
-            group.create_task(_act(engine, client, settings, pulse, clock))
-            group.create_task(_deliver(engine, deliverer, settings, clock))
+            group.create_task(_act(engine, client, settings, act, clock))
+            group.create_task(outbox.run())
             group.create_task(_retain(engine, settings, clock))
     finally:
         await client.close()
@@ -96,6 +100,7 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
     pause = settings.poll_interval.total_seconds()
     loop = asyncio.get_running_loop()
     memories: dict[str, Memory] = {}
+    looked = -pause
     while True:
         pulse.wake.clear()
         tenure.changed.clear()
@@ -109,15 +114,20 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
             await _wait(tenure.changed, min(pause, 0.1) if tenure.is_in_touch else 0.05)
             continue
         began = loop.time()
-        moved = [
+        turned = [
             await _turn(engine, settings, pulse, tenure, shard=shard, memories=memories)
             for shard in shards
         ]
-        found = [rows for rows in moved if rows is not None]
-        pulse.caught_up = not found
-        if not found:
+        behind = any(one is not None and not one.drained for one in turned)
+        pulse.caught_up = not behind
+        now = loop.time()
+        if not any(turned):
+            looked = now
+        # A turn that finds nothing looks after what no row tells, such as silence. It follows on a
+        # turn that took all there was, but not on each: traffic would pay for it with every row.
+        if not behind and (now - looked < pause):
             await _wait(pulse.wake, pause)
-        if sum(found) < FEW_ROWS:
+        if sum(one.predictions + one.labels for one in turned if one is not None) < FEW_ROWS:
             # A turn for a few rows costs what one for many does: shipments that come close
             # together are read together.
             await asyncio.sleep(began + GATHERING_S - loop.time())
@@ -131,8 +141,8 @@ async def _turn(
     *,
     shard: Shard,
     memories: dict[str, Memory],
-) -> int | None:
-    """One turn of one shard; how many rows it read, None where there was nothing to read."""
+) -> Turned | None:
+    """One turn of one shard; none where there was nothing to read, or it failed."""
     try:
         turned = await turn_once(
             engine, settings, pulse.clock, shard, memories.setdefault(shard.name, Memory())
@@ -150,20 +160,7 @@ async def _turn(
         return None
     if turned is not None and turned.alarms:
         pulse.wake_hands.set()
-    return None if turned is None else turned.predictions + turned.labels
-
-
-async def _act(
-    engine: AsyncEngine, client: ServingClient, settings: Settings, pulse: Pulse, clock: Clock
-) -> None:
-    while True:
-        pulse.wake_hands.clear()
-        try:
-            await act_on_due(engine, client, settings, clock)
-            await settle(engine, client, settings, clock)
-        except DATABASE_AWAY as error:
-            log.warning("acting_failed error=%s", error)
-        await _wait(pulse.wake_hands, HANDS_PAUSE_S)
+    return turned
 
 
 GATHERING_S = 0.1
@@ -175,15 +172,21 @@ HANDS_PAUSE_S = 0.5
 """Pause between two looks at what is to be done."""
 
 
-async def _deliver(
-    engine: AsyncEngine, client: httpx.AsyncClient, settings: Settings, clock: Clock
+async def _act(
+    engine: AsyncEngine,
+    client: ServingClient,
+    settings: Settings,
+    due: asyncio.Event,
+    clock: Clock,
 ) -> None:
     while True:
+        await due.wait()
+        due.clear()
         try:
-            await send_due(engine, client, settings, clock)
+            await act_on_due(engine, client, settings, clock)
+            await settle(engine, client, settings, clock)
         except DATABASE_AWAY as error:
-            log.warning("delivering_failed error=%s", error)
-        await asyncio.sleep(HANDS_PAUSE_S)
+            log.warning("acting_failed error=%s", error)
 
 
 async def _retain(engine: AsyncEngine, settings: Settings, clock: Clock) -> None:
@@ -196,26 +199,39 @@ async def _retain(engine: AsyncEngine, settings: Settings, clock: Clock) -> None
         await asyncio.sleep(settings.retention_pause.total_seconds())
 
 
-async def _listen(settings: Settings, pulse: Pulse) -> None:
-    """Wake the reader when serving notifies. The poll stands behind it: a lost notification costs a
-    pause."""
+async def _attend(settings: Settings, pulse: Pulse, act: asyncio.Event, outbox: Outbox) -> None:
+    """Hear of shipments and look for what is due, over one connection, for ever.
+
+    The poll stands behind it: a lost notification costs the reader a pause.
+    """
     while True:
         try:
-            await _listen_once(settings, pulse)
+            await _attend_once(settings, pulse, act, outbox)
         except DATABASE_AWAY as error:
-            log.info("listening_failed error=%s", error)
-        await asyncio.sleep(settings.poll_interval.total_seconds())
+            log.info("attending_failed error=%s", error)
+        await asyncio.sleep(HANDS_PAUSE_S)
 
 
-async def _listen_once(settings: Settings, pulse: Pulse) -> None:
-    connection = await asyncpg.connect(plain(settings.database_url))
+async def _attend_once(
+    settings: Settings, pulse: Pulse, act: asyncio.Event, outbox: Outbox
+) -> None:
+    connection = await asyncpg.connect(plain(settings.database_url), command_timeout=COMMAND_S)
     try:
-        gone = asyncio.Event()
-        connection.add_termination_listener(lambda _: gone.set())
         await connection.add_listener(CHANNEL, lambda *_: pulse.wake.set())
-        await gone.wait()
+        while True:
+            pulse.wake_hands.clear()
+            due, now = await read_due(connection), pulse.clock()
+            if due.unsettled or (due.remedy_at is not None and due.remedy_at <= now):
+                act.set()
+            if due.delivery_at is not None and due.delivery_at <= now:
+                outbox.wake.set()
+            await _wait(pulse.wake_hands, HANDS_PAUSE_S)
     finally:
         connection.terminate()
+
+
+COMMAND_S = 10.0
+"""A Postgres that says nothing for so long is taken for lost."""
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import smtplib
 import time
+from collections import Counter
 from datetime import timedelta
 
 import httpx
@@ -14,79 +15,125 @@ from monitor.channels import render
 from monitor.channels.email import send_email
 from monitor.settings import Settings
 from monitor.store import webhooks
+from monitor.store.database import DATABASE_AWAY
 from monitor.wall_clock import Clock
 from monitor.webhook import Attempt, jitter, pause, send
 
 log = logging.getLogger("monitor.outbox")
 
-AT_ONCE = 8
-"""Attempts that go on side by side: a slow receiver holds up one of them."""
+AT_ONCE = 32
+"""Attempts that go on side by side."""
+AT_ONCE_EACH = 4
+"""Of these to one webhook: a slow receiver leaves room for the others."""
 SPARE = timedelta(seconds=5)
 """Added to the longest attempt before it may be made again by somebody else."""
+
+
+class Outbox:
+    """Sends what is due, many at once.
+
+    An attempt is leased before it is made: a process that dies meanwhile leaves it to be made
+    again, under the same id, by which the receiver knows a repetition.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, client: httpx.AsyncClient, settings: Settings, clock: Clock
+    ) -> None:
+        self.wake = asyncio.Event()
+        """Set where something may be due."""
+        self.made = 0
+        """Attempts so far."""
+        self._engine = engine
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._going: Counter[int] = Counter()
+        """Attempts under way, by webhook."""
+
+    async def run(self) -> None:
+        """Send whenever woken, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self.wake.wait()
+                self.wake.clear()
+                try:
+                    await self._begin(group)
+                except DATABASE_AWAY as error:
+                    log.warning("delivering_failed error=%s", error)
+
+    async def drain(self) -> None:
+        """Send until nothing is due any more."""
+        async with asyncio.TaskGroup() as group:
+            while await self._begin(group) or self._going.total():
+                await self.wake.wait()
+                self.wake.clear()
+
+    async def _begin(self, group: asyncio.TaskGroup) -> int:
+        """Begin as many attempts as there is room for; how many."""
+        begun = 0
+        while self._going.total() < AT_ONCE:
+            full = [webhook for webhook, n in self._going.items() if n >= AT_ONCE_EACH]
+            async with self._engine.begin() as connection:
+                # A mail server is asked several things in turn, each within the time limit.
+                lease = self._clock() + 4 * self._settings.webhook_timeout + SPARE
+                delivery = await webhooks.lease_delivery(connection, self._clock(), lease, but=full)
+            if delivery is None:
+                break
+            self._going[delivery.webhook] += 1
+            group.create_task(self._send(delivery))
+            begun += 1
+        return begun
+
+    async def _send(self, delivery: webhooks.Delivery) -> None:
+        try:
+            await self._try(delivery)
+        except DATABASE_AWAY as error:
+            # How it went is not written: it is made again when its lease has run out.
+            log.warning("attempt_not_written delivery=%s error=%s", delivery.id, error)
+        finally:
+            self._going[delivery.webhook] -= 1
+            self.made += 1
+            self.wake.set()
+
+    async def _try(self, delivery: webhooks.Delivery) -> None:
+        attempt = await _attempt(self._client, delivery, self._settings, self._clock)
+        state, again = "delivered", None
+        if not attempt.succeeded:
+            state = "waiting"
+            first = self._settings.webhook_first_pause
+            again = self._clock() + pause(delivery.attempts, first, jitter())
+            since = delivery.waiting_since
+            if since is not None and again > since + self._settings.webhook_patience:
+                state, again = "dead", None
+        async with self._engine.begin() as connection:
+            await webhooks.save_attempt(
+                connection,
+                delivery,
+                state=state,
+                next_attempt_at=again,
+                status=attempt.status,
+                error=attempt.error,
+                duration_ms=attempt.duration_ms,
+            )
+        metrics.DELIVERIES.labels(state).inc()
+        if not attempt.succeeded:
+            log.warning(
+                "delivery_failed delivery=%s attempt=%d status=%s error=%s state=%s",
+                delivery.id,
+                delivery.attempts,
+                attempt.status,
+                attempt.error,
+                state,
+            )
 
 
 async def send_due(
     engine: AsyncEngine, client: httpx.AsyncClient, settings: Settings, clock: Clock
 ) -> int:
-    """Make one attempt at every delivery that is due; how many.
-
-    An attempt is leased before it is made: a process that dies meanwhile leaves it to be made
-    again, under the same id, by which the receiver knows a repetition.
-    """
-    async with engine.begin() as connection:
-        due_at = await webhooks.next_delivery_at(connection)
-    if due_at is None or due_at > clock():
-        return 0
-
-    async def work() -> int:
-        made = 0
-        while await _send_next(engine, client, settings, clock):
-            made += 1
-        return made
-
-    async with asyncio.TaskGroup() as group:
-        workers = [group.create_task(work()) for _ in range(AT_ONCE)]
-    return sum(worker.result() for worker in workers)
-
-
-async def _send_next(
-    engine: AsyncEngine, client: httpx.AsyncClient, settings: Settings, clock: Clock
-) -> bool:
-    async with engine.begin() as connection:
-        # A mail server is asked several things in turn, each within the time limit.
-        lease = clock() + 4 * settings.webhook_timeout + SPARE
-        delivery = await webhooks.lease_delivery(connection, clock(), lease)
-    if delivery is None:
-        return False
-    attempt = await _attempt(client, delivery, settings, clock)
-    state, again = "delivered", None
-    if not attempt.succeeded:
-        state = "waiting"
-        again = clock() + pause(delivery.attempts, settings.webhook_first_pause, jitter())
-        since = delivery.waiting_since
-        if since is not None and again > since + settings.webhook_patience:
-            state, again = "dead", None
-    async with engine.begin() as connection:
-        await webhooks.save_attempt(
-            connection,
-            delivery,
-            state=state,
-            next_attempt_at=again,
-            status=attempt.status,
-            error=attempt.error,
-            duration_ms=attempt.duration_ms,
-        )
-    metrics.DELIVERIES.labels(state).inc()
-    if not attempt.succeeded:
-        log.warning(
-            "delivery_failed delivery=%s attempt=%d status=%s error=%s state=%s",
-            delivery.id,
-            delivery.attempts,
-            attempt.status,
-            attempt.error,
-            state,
-        )
-    return True
+    """Make one attempt at every delivery that is due; how many."""
+    outbox = Outbox(engine, client, settings, clock)
+    await outbox.drain()
+    return outbox.made
 
 
 async def _attempt(

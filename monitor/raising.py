@@ -1,6 +1,7 @@
 """From an alarm to an alert, in the caller's transaction."""
 
 import logging
+from collections.abc import Collection
 from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -116,10 +117,18 @@ def link(settings: Settings, application: str, alert_id: int, alarm: Alarm) -> s
     return f"{settings.console_url}/?{urlencode(asked)}"
 
 
-async def close_stale(connection: AsyncConnection, registry: Registry, settings: Settings) -> None:
+async def close_stale(
+    connection: AsyncConnection, registry: Registry, applications: Collection[int]
+) -> None:
     """Resolve alerts about versions that left service, unless a remedy for them is still being
-    tested; then tell what was held back and no longer is."""
-    stand = await alert_store.read_alerts(connection, is_open=True)
+    tested; then tell what was held back and no longer is.
+
+    Parameters
+    ----------
+    applications
+        Whose alerts are looked at.
+    """
+    stand = await alert_store.read_open(connection, applications)
     for alert in stand:
         reason = alerts.left_service(alert, registry)
         if reason is None:

@@ -280,7 +280,8 @@ async def test_recovery(
     if not extracted:
         return
     del settings  # the error rate of the test is fixed
-    for alert in reversed(await alert_store.read_alerts(connection, is_open=True)):
+    touched = sorted({application for application, _ in extracted})
+    for alert in reversed(await alert_store.read_open(connection, touched)):
         test = alert.recovery
         if test is None or not test.get("form"):
             continue

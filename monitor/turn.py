@@ -19,7 +19,7 @@ from monitor.shards import Shard
 from monitor.signals import Extracted, Observations, extract
 from monitor.signals.base import AUC, QUALITY
 from monitor.store import alarms as alarm_store
-from monitor.store import cursors, record
+from monitor.store import cursors, due, record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.summaries import add_summaries
@@ -39,6 +39,8 @@ class Turned:
     labels: int
     observations: int
     alarms: int
+    drained: bool
+    """Whether it took all that there was to read."""
 
 
 async def take_turn(
@@ -62,7 +64,7 @@ async def take_turn(
     memory = memory or Memory()
     after = await cursors.lock_cursor(connection, shard)
     memory.at_place(after)
-    shipments = await record.read_shipments(connection, after, rows=settings.turn_rows)
+    shipments, drained = await record.read_next(connection, after, rows=settings.turn_rows)
     if shard.until is not None:
         shipments = [s for s in shipments if s.position <= shard.until]
     whole = await _registry(connection, settings, shard, memory)
@@ -72,7 +74,7 @@ async def take_turn(
             await raise_alarm(
                 connection, watch, alarm, registry=registry, settings=settings, clock=clock
             )
-        await close_stale(connection, registry, settings)
+        await close_stale(connection, registry, registry.applications)
         return None
     until = shipments[-1].position
     answers, labels = await record.read_rows(
@@ -94,9 +96,11 @@ async def take_turn(
         await raise_alarm(
             connection, watch, alarm, registry=registry, settings=settings, clock=clock
         )
-    await test_recovery(connection, extracted, registry, settings)
-    await verify_remedies(connection, extracted, registry, settings, clock)
-    await close_stale(connection, registry, settings)
+    touched = sorted({application for application, _ in extracted})
+    if await due.anything_stands(connection, touched):
+        await test_recovery(connection, extracted, registry, settings)
+        await verify_remedies(connection, extracted, registry, settings, clock)
+        await close_stale(connection, registry, touched)
     await cursors.move_cursor(connection, shard, until)
     return Turned(
         until,
@@ -104,6 +108,7 @@ async def take_turn(
         sum(s.feedback for s in shipments),
         sum(map(len, extracted.values())),
         len(found),
+        drained,
     )
 
 

@@ -22,7 +22,8 @@ async def verify_remedies(
     clock: Clock = utc_now,
 ) -> None:
     """Feed the fresh labels to the tests of remedies that acted; conclude the decided ones."""
-    for untested in await remedy_store.read_untested(connection, registry.applications):
+    touched = sorted({application for application, _ in extracted})
+    for untested in await remedy_store.read_untested(connection, touched):
         verdict = outcomes.verify(untested, extracted, registry)
         if verdict is None:
             continue

@@ -33,24 +33,24 @@ async def learn_references(
 ) -> None:
     """Read the reference rows of versions that the turn meets for the first time."""
     answers = stretch.answers
-    for version in versions_in(answers.version):
-        if version in memory.known:
-            continue
+    unknown = [v for v in versions_in(answers.version) if v not in memory.known]
+    if not unknown:
+        return
+    references = await registry_store.read_references(connection, unknown)
+    for version in unknown:
         row = int(np.flatnonzero(answers.version == version)[0])
         number = int(answers.application[row])
-        application = registry.applications.get(number)
-        reference = await registry_store.read_reference(connection, version)
+        application, reference = registry.applications.get(number), references.get(version)
+        if reference is None or application is None:
+            memory.known[version] = Known()
+            continue
         features = {
             feature.name: feature
             for schema in registry.schemas.values()
             if schema.application_id == number
             for feature in schema.features
         }
-        memory.known[version] = (
-            Known()
-            if reference is None or application is None
-            else Known.of(reference, application.task, tuple(features.values()))
-        )
+        memory.known[version] = Known.of(reference, application.task, tuple(features.values()))
 
 
 async def feed_watches(
@@ -68,9 +68,14 @@ async def feed_watches(
     all_watches = await watch_store.read_watches_of(connection, applications)
     states = []
     clocks: dict[int, datetime] = {}
-    for number in applications:
-        watches = [w for w in all_watches if w.application_id == number]
-        kept = memory.take(number, watches) or await _read(connection, watches)
+    by_application: dict[int, list[Watch]] = {number: [] for number in applications}
+    for watch in all_watches:
+        by_application[watch.application_id].append(watch)
+    all_kept = await _all_kept(connection, memory, by_application)
+    coverages = [w for w in all_watches if w.signal == COVERAGE and w.enabled]
+    covered = await judge(connection, coverages, extracted, settings)
+    for number, watches in by_application.items():
+        kept = all_kept[number]
         yearly = budget.budgets(watches, settings)
         raised: list[tuple[Watch, Alarm]] = []
         for watch in watches:
@@ -80,7 +85,7 @@ async def feed_watches(
             subjects = kept.subjects.setdefault(watch.id, {})
             if watch.enabled and asks(watch):
                 states += to_rows(read_for(watch, stretch, registry, extracted, subjects))
-            seen = await _seen(connection, watch, stretch, extracted, settings)
+            seen = _seen(watch, extracted, covered)
             if seen is None:
                 continue
             tested = feed_watch(
@@ -187,17 +192,13 @@ def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
     return kept
 
 
-async def _seen(
-    connection: AsyncConnection,
-    watch: Watch,
-    stretch: Stretch,
-    extracted: Extracted,
-    settings: Settings,
+def _seen(
+    watch: Watch, extracted: Extracted, covered: Mapping[int, Observations]
 ) -> Observations | None:
     if not watch.enabled:
         return None
     if watch.signal == COVERAGE:
-        return await judge(connection, watch, stretch, extracted, settings)
+        return covered.get(watch.id)
     return observed(extracted, watch.application_id, watch.signal)
 
 
@@ -210,20 +211,29 @@ def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
     return [state]
 
 
-async def _read(connection: AsyncConnection, watches: list[Watch]) -> Kept:
-    by_id = {watch.id: watch for watch in watches}
-    subjects: dict[int, dict[str, Subject]] = {watch.id: {} for watch in watches}
-    pauses: dict[int, WatchState] = {}
-    for state in await watch_store.read_states(connection, list(by_id)):
-        watch = by_id[state.watch_id]
+async def _all_kept(
+    connection: AsyncConnection, memory: Memory, by_application: Mapping[int, list[Watch]]
+) -> dict[int, Kept]:
+    """Detectors of applications: from memory, and of those that are not there by one reading."""
+    found: dict[int, Kept] = {}
+    absent: dict[int, Watch] = {}
+    for number, watches in by_application.items():
+        kept = memory.take(number, watches)
+        if kept is None:
+            kept = Kept(watches, {watch.id: {} for watch in watches})
+            absent |= {watch.id: watch for watch in watches}
+        found[number] = kept
+    for state in await watch_store.read_states(connection, list(absent)) if absent else []:
+        watch = absent[state.watch_id]
+        kept = found[watch.application_id]
         if watch.detector == "quiet":
-            last = pauses.get(watch.id, state)
+            last = kept.pauses.get(watch.id, state)
             newer = (state.last_observed_at or NEVER) >= (last.last_observed_at or NEVER)
-            pauses[watch.id] = state if newer else last
+            kept.pauses[watch.id] = state if newer else last
             continue
         for subject in from_row(watch, state):
-            subjects[watch.id][subject.key] = subject
-    return Kept(watches, subjects, pauses)
+            kept.subjects[watch.id][subject.key] = subject
+    return found
 
 
 NEVER = datetime.min.replace(tzinfo=UTC)

@@ -1,5 +1,7 @@
 """How much to bet against a mean: a few stakes that between them suit every size of harm."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ BOLDEST = 0.9
 """Share of its wealth that the boldest stake on averages may lose at one step."""
 
 
+@lru_cache(maxsize=1024)
 def mean_stakes(limit: float, *, averaged: bool = False) -> NDArray[np.float64]:
     """Stakes for ``L = 1 + stake * (x - limit)`` with x in [0, 1].
 
@@ -34,7 +37,8 @@ def mean_stakes(limit: float, *, averaged: bool = False) -> NDArray[np.float64]:
     Returns
     -------
     shape (STAKES,)
-        Rising, each below ``1 / limit``, so that L is above 0 for every x.
+        Rising, each below ``1 / limit``, so that L is above 0 for every x. Not to be written to: a
+        monitor has thousands of streams with few limits, and they share it.
     """
     least = min(SMALLEST_HARM * limit, limit + 0.2 * (1.0 - limit))
     most = max(min(max(0.5, 6.0 * limit), LARGEST_MEAN), 0.5 * (1.0 + limit))
@@ -48,7 +52,8 @@ def mean_stakes(limit: float, *, averaged: bool = False) -> NDArray[np.float64]:
         lower, upper = np.where(below, middle, lower), np.where(below, upper, middle)
     stakes: NDArray[np.float64] = (upper - limit) / (limit * (1.0 - limit))
     if averaged:
-        return np.geomspace(stakes[0], BOLDEST / limit, STAKES)
+        stakes = np.geomspace(stakes[0], BOLDEST / limit, STAKES)
+    stakes.flags.writeable = False
     return stakes
 
 

@@ -32,7 +32,7 @@ async def list_alerts(
     application: str | None = None,
     state: Literal["pending", "firing", "acknowledged", "resolved", "open"] | None = None,
 ) -> list[AlertAnswer]:
-    """Alerts, newest first. State `open` means any but resolved."""
+    """Alerts, newest first, 500 at most. State `open` means any but resolved."""
     registry = await read_registry(connection)
     number = None if application is None else (await named(connection, application))[0].id
     found = await store.read_alerts(
@@ -40,6 +40,7 @@ async def list_alerts(
         application_id=number,
         state=None if state == "open" else state,
         is_open=state == "open",
+        limit=500,
     )
     return [AlertAnswer.of(alert, registry) for alert in found]
 

@@ -1,15 +1,25 @@
 """Alerts, their history, and silences."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import (
+    Row,
+    any_,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.errors import NotFoundError
 from monitor.records import Alert, Json
 from monitor.schema import AlertEventRow, AlertRow, SilenceRow
 from monitor.settings import Tier
+from monitor.store.arrays import listed
 
 
 async def find_open_alert(
@@ -37,7 +47,7 @@ async def read_alerts(
     application_id: int | None = None,
     state: str | None = None,
     is_open: bool = False,
-    limit: int = 500,
+    limit: int | None = None,
 ) -> list[Alert]:
     """Alerts, newest first."""
     query = select(*AlertRow.__table__.c).order_by(AlertRow.id.desc()).limit(limit)
@@ -47,6 +57,17 @@ async def read_alerts(
         query = query.where(AlertRow.state == state)
     if is_open:
         query = query.where(AlertRow.state != "resolved")
+    return [_alert(row) for row in await connection.execute(query)]
+
+
+async def read_open(connection: AsyncConnection, applications: Collection[int]) -> list[Alert]:
+    """Open alerts of some applications, newest first."""
+    wanted = listed(applications)
+    query = (
+        select(*AlertRow.__table__.c)
+        .where(AlertRow.state != "resolved", AlertRow.application_id == any_(wanted))
+        .order_by(AlertRow.id.desc())
+    )
     return [_alert(row) for row in await connection.execute(query)]
 
 

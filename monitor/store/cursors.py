@@ -19,18 +19,17 @@ async def lock_cursor(connection: AsyncConnection, shard: Shard) -> Position:
         If the shard was taken by another process.
     """
     await leases.begin_turn(connection, shard)
-    await connection.execute(
-        insert(CursorRow)
-        .values(shard=shard.name, xact_id=START.xact_id, shipment_id=START.shipment)
-        .on_conflict_do_nothing()
+    mine = (
+        select(CursorRow.xact_id, CursorRow.shipment_id)
+        .where(CursorRow.shard == shard.name)
+        .with_for_update()
     )
-    row = (
-        await connection.execute(
-            select(CursorRow.xact_id, CursorRow.shipment_id)
-            .where(CursorRow.shard == shard.name)
-            .with_for_update()
-        )
-    ).one()
+    row = (await connection.execute(mine)).one_or_none()
+    if row is None:
+        start = {"xact_id": START.xact_id, "shipment_id": START.shipment}
+        first = insert(CursorRow).values(shard=shard.name, **start).on_conflict_do_nothing()
+        await connection.execute(first)
+        row = (await connection.execute(mine)).one()
     return Position(row.xact_id, row.shipment_id)
 
 

@@ -141,11 +141,16 @@ async def begin_turn(connection: AsyncConnection, shard: Shard) -> None:
     """
     if shard.token is None:
         return
-    await connection.execute(
-        text("SELECT set_config('application_name', :name, true)"),
-        {"name": f"{TURN_NAME} {shard.name} {shard.token}"},
+    found = await connection.execute(
+        text(
+            "SELECT set_config('application_name', :name, true),"
+            " (SELECT token FROM monitor_leases WHERE shard = :shard)"
+        ),
+        {"name": f"{TURN_NAME} {shard.name} {shard.token}", "shard": shard.name},
     )
-    await check_token(connection, shard)
+    token = found.one()[1]
+    if token != shard.token:
+        raise LeaseLostError(shard.name, shard.token, token)
 
 
 async def check_token(connection: AsyncConnection, shard: Shard) -> None:

@@ -34,6 +34,8 @@ class Shipment:
     received_to: datetime | None
 
 
+MOST_SHIPMENTS = 1000
+"""Looked at in one turn at most."""
 _SHIPMENTS = text("""
     SELECT xact_id::text::bigint AS xact_id, id, predictions, predicted_from, predicted_to,
            feedback, received_from, received_to
@@ -87,7 +89,14 @@ _POSTGRES_EPOCH_US = 946_684_800_000_000
 async def read_shipments(
     connection: AsyncConnection, after: Position, *, rows: int
 ) -> Sequence[Shipment]:
-    """Shipments after a position, in commit order.
+    """Shipments after a position, in commit order; see `read_next`."""
+    return (await read_next(connection, after, rows=rows))[0]
+
+
+async def read_next(
+    connection: AsyncConnection, after: Position, *, rows: int
+) -> tuple[Sequence[Shipment], bool]:
+    """Shipments after a position, in commit order; and whether these are all that there are now.
 
     Parameters
     ----------
@@ -95,9 +104,11 @@ async def read_shipments(
         Predictions and labels that they hold together at most; a first shipment is taken whatever
         its size.
     """
-    found = await connection.execute(
-        _SHIPMENTS, {"xact_id": after.xact_id, "id": after.shipment, "limit": 1000}
-    )
+    found = (
+        await connection.execute(
+            _SHIPMENTS, {"xact_id": after.xact_id, "id": after.shipment, "limit": MOST_SHIPMENTS}
+        )
+    ).all()
     taken: list[Shipment] = []
     for row in found:
         rows -= row.predictions + row.feedback
@@ -114,7 +125,7 @@ async def read_shipments(
                 row.received_to,
             )
         )
-    return taken
+    return taken, len(taken) == len(found) < MOST_SHIPMENTS
 
 
 async def read_rows(

@@ -1,12 +1,12 @@
 """What serving knows by name: applications, versions, routes, references."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select, text
+from sqlalchemy import any_, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.records import (
@@ -20,6 +20,7 @@ from monitor.records import (
 )
 from monitor.schema import WatchRow, WatchStateRow
 from monitor.signals.losses import loss_of_values
+from monitor.store.arrays import listed
 from serving.schema import (
     ApplicationRow,
     InputSchemaRow,
@@ -134,17 +135,26 @@ class Reference:
 
 async def read_reference(connection: AsyncConnection, version_id: int) -> Reference | None:
     """Reference rows of a version, in time order; none where none were uploaded."""
-    row = (
-        await connection.execute(
-            select(
-                ReferenceRow.features,
-                ReferenceRow.inputs,
-                ReferenceRow.labels,
-                ReferenceRow.outputs,
-            ).where(ReferenceRow.version_id == version_id)
-        )
-    ).one_or_none()
-    return None if row is None else Reference(tuple(row.features), *row[1:])
+    return (await read_references(connection, [version_id])).get(version_id)
+
+
+async def read_references(
+    connection: AsyncConnection, versions: Collection[int]
+) -> dict[int, Reference]:
+    """Reference rows of those versions that have any."""
+    found = await connection.execute(
+        select(
+            ReferenceRow.version_id,
+            ReferenceRow.features,
+            ReferenceRow.inputs,
+            ReferenceRow.labels,
+            ReferenceRow.outputs,
+        ).where(ReferenceRow.version_id == any_(listed(versions)))
+    )
+    return {
+        row.version_id: Reference(tuple(row.features), row.inputs, row.labels, row.outputs)
+        for row in found
+    }
 
 
 async def read_reference_losses(

@@ -1,11 +1,11 @@
 """Remedies."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, true, update
+from sqlalchemy import Row, any_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.errors import NotFoundError
@@ -13,6 +13,7 @@ from monitor.records import Json, Remedy
 from monitor.remedies import IN_FLIGHT, Decided
 from monitor.schema import DeliveryRow, RemedyRow
 from monitor.settings import Mode
+from monitor.store.arrays import listed
 
 LEASE = timedelta(minutes=2)
 """For so long nobody else tries a remedy that one process has begun."""
@@ -75,13 +76,9 @@ async def read_of_alert(connection: AsyncConnection, alert_id: int) -> list[Reme
     return [_remedy(row) for row in found]
 
 
-async def read_untested(
-    connection: AsyncConnection, applications: Iterable[int] | None = None
-) -> list[Remedy]:
+async def read_untested(connection: AsyncConnection, applications: Collection[int]) -> list[Remedy]:
     """Remedies that acted and whose outcome is not known, oldest first, locked."""
-    wanted = (
-        RemedyRow.application_id.in_(list(applications)) if applications is not None else true()
-    )
+    wanted = RemedyRow.application_id == any_(listed(applications))
     found = await connection.execute(
         select(*RemedyRow.__table__.c)
         .where(RemedyRow.state == "acted", RemedyRow.outcome.is_(None), wanted)
@@ -172,15 +169,6 @@ async def read_delivery_state(connection: AsyncConnection, delivery: str) -> str
     return (
         await connection.execute(select(DeliveryRow.state).where(DeliveryRow.id == UUID(delivery)))
     ).scalar_one_or_none()
-
-
-async def next_remedy_at(connection: AsyncConnection) -> datetime | None:
-    """When the next remedy is due."""
-    return (
-        await connection.execute(
-            select(func.min(RemedyRow.next_attempt_at)).where(RemedyRow.state.in_(IN_FLIGHT))
-        )
-    ).scalar_one()
 
 
 def _remedy(row: Row[Any]) -> Remedy:

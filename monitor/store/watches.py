@@ -4,7 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+import msgspec
+from sqlalchemy import (
+    Row,
+    any_,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +23,7 @@ from monitor.records import Json, Watch, WatchState
 from monitor.schema import WatchRow, WatchStateRow
 from monitor.settings import Mode, Tier
 from monitor.store import ledger
+from monitor.store.arrays import listed
 from monitor.watch_changes import RESTARTS
 from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
 
@@ -28,21 +39,28 @@ async def add_default_watches(
         .group_by(WatchRow.application_id)
         .having(func.count() == len(names))
     )
-    for application_id in sorted(set(applications) - set(found.scalars())):
-        await _add_defaults(connection, application_id, mode)
-
-
-async def _add_defaults(connection: AsyncConnection, application_id: int, mode: Mode) -> None:
-    await connection.execute(
-        insert(WatchRow)
-        .values(
-            [
-                _values(form, application_id, default_mode(form, mode), "default")
-                for form in DEFAULT_WATCHES
-            ]
+    lacking = sorted(set(applications) - set(found.scalars()))
+    if lacking:
+        forms = [_values(form, default_mode(form, mode), "default") for form in DEFAULT_WATCHES]
+        await connection.execute(
+            _ADD_DEFAULTS, {"applications": lacking, "forms": msgspec.json.encode(forms).decode()}
         )
-        .on_conflict_do_nothing()
-    )
+
+
+# One statement however many applications there are: thousands may come at a first start.
+_ADD_DEFAULTS = text("""
+    INSERT INTO watches (application_id, name, signal, detector, tier, settings, remedy, rule,
+                         mode, origin)
+    SELECT a.id, f.name, f.signal, f.detector, f.tier, f.settings, f.remedy,
+           nullif(f.rule, 'null'), f.mode, f.origin
+      FROM unnest(CAST(:applications AS int[])) WITH ORDINALITY AS a (id, place),
+           ROWS FROM (jsonb_to_recordset(CAST(:forms AS jsonb)) AS
+               (name text, signal text, detector text, tier text, settings jsonb, remedy text,
+                rule jsonb, mode text, origin text)) WITH ORDINALITY AS f
+               (name, signal, detector, tier, settings, remedy, rule, mode, origin, place)
+  ORDER BY a.place, f.place
+        ON CONFLICT DO NOTHING
+""")
 
 
 async def add_watch(
@@ -52,7 +70,7 @@ async def add_watch(
     row = (
         await connection.execute(
             insert(WatchRow)
-            .values(_values(form, application_id, mode, "operator"))
+            .values(application_id=application_id, **_values(form, mode, "operator"))
             .on_conflict_do_nothing()
             .returning(*WatchRow.__table__.c)
         )
@@ -60,9 +78,8 @@ async def add_watch(
     return None if row is None else _watch(row)
 
 
-def _values(form: WatchForm, application_id: int, mode: Mode, origin: str) -> Json:
+def _values(form: WatchForm, mode: Mode, origin: str) -> Json:
     return {
-        "application_id": application_id,
         "name": form.name,
         "signal": form.signal,
         "detector": form.detector,
@@ -94,7 +111,7 @@ async def read_watches_of(
     the turn could save a detector that the change has just dropped.
     """
     query = select(*WatchRow.__table__.c).order_by(WatchRow.id)
-    query = query.where(WatchRow.application_id.in_(applications))
+    query = query.where(WatchRow.application_id == any_(listed(applications)))
     query = query.with_for_update(key_share=True)
     return [_watch(row) for row in await connection.execute(query)]
 
@@ -149,7 +166,7 @@ async def read_states(connection: AsyncConnection, watch_ids: Sequence[int]) -> 
     """States of all detectors of some watches."""
     found = await connection.execute(
         select(*WatchStateRow.__table__.c)
-        .where(WatchStateRow.watch_id.in_(watch_ids))
+        .where(WatchStateRow.watch_id == any_(listed(watch_ids)))
         .order_by(WatchStateRow.watch_id, WatchStateRow.subject)
     )
     return [

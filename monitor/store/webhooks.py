@@ -1,11 +1,21 @@
 """Webhooks, the outbox of deliveries, and every attempt."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, func, insert, select, true, update
+from sqlalchemy import (
+    Row,
+    all_,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -13,6 +23,7 @@ from monitor.errors import NotFoundError
 from monitor.records import Json
 from monitor.schema import DeliveryAttemptRow, DeliveryRow, WebhookRow
 from monitor.settings import Tier
+from monitor.store.arrays import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class Delivery:
     event: str = ""
     format: str = "generic"
     envelope: str = "none"
+    webhook: int = 0
     waiting_since: datetime | None = None
     """Since when it is tried."""
 
@@ -70,18 +82,29 @@ async def add_delivery(
 
 
 async def lease_delivery(
-    connection: AsyncConnection, now: datetime, lease_until: datetime
+    connection: AsyncConnection,
+    now: datetime,
+    lease_until: datetime,
+    *,
+    but: Collection[int] = (),
 ) -> Delivery | None:
     """Take the next delivery that is due, so that no other process takes it too.
 
     Deliveries about one alert go out to a webhook in order: a later one waits until the one before
-    was delivered or given up.
+    was delivered or given up; it is tried for as long as the first, from its own first attempt on.
+
+    Parameters
+    ----------
+    but
+        Webhooks that get no more now.
     """
+    full = listed(but)
     earlier = aliased(DeliveryRow)
     row = (
         await connection.execute(
             select(
                 DeliveryRow.id,
+                DeliveryRow.webhook_id,
                 DeliveryRow.body,
                 DeliveryRow.attempts,
                 DeliveryRow.event,
@@ -95,6 +118,7 @@ async def lease_delivery(
             .where(
                 DeliveryRow.state == "waiting",
                 DeliveryRow.next_attempt_at <= now,
+                DeliveryRow.webhook_id != all_(full),
                 ~select(earlier.id)
                 .where(
                     earlier.webhook_id == DeliveryRow.webhook_id,
@@ -112,10 +136,11 @@ async def lease_delivery(
     ).one_or_none()
     if row is None:
         return None
+    since = row.waiting_since if row.attempts else max(row.waiting_since, now)
     await connection.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == row.id)
-        .values(attempts=row.attempts + 1, next_attempt_at=lease_until)
+        .values(attempts=row.attempts + 1, next_attempt_at=lease_until, waiting_since=since)
     )
     return Delivery(
         row.id,
@@ -126,7 +151,8 @@ async def lease_delivery(
         row.event,
         row.format,
         row.envelope,
-        row.waiting_since,
+        row.webhook_id,
+        since,
     )
 
 
@@ -148,7 +174,8 @@ async def save_attempt(
     error: str | None,
     duration_ms: float,
 ) -> None:
-    """Write how an attempt went."""
+    """Write how an attempt went. A delivery that was given up meanwhile, with its webhook, stays so
+    unless it arrived."""
     await connection.execute(
         insert(DeliveryAttemptRow).values(
             delivery_id=delivery.id,
@@ -160,18 +187,12 @@ async def save_attempt(
     )
     await connection.execute(
         update(DeliveryRow)
-        .where(DeliveryRow.id == delivery.id)
+        .where(
+            DeliveryRow.id == delivery.id,
+            (DeliveryRow.state == "waiting") | (literal(state) == "delivered"),
+        )
         .values(state=state, next_attempt_at=next_attempt_at)
     )
-
-
-async def next_delivery_at(connection: AsyncConnection) -> datetime | None:
-    """When the next delivery is due."""
-    return (
-        await connection.execute(
-            select(func.min(DeliveryRow.next_attempt_at)).where(DeliveryRow.state == "waiting")
-        )
-    ).scalar_one()
 
 
 async def read_webhooks(connection: AsyncConnection) -> list[Row[Any]]:
@@ -252,6 +273,7 @@ async def read_deliveries(
 
 async def redeliver(connection: AsyncConnection, webhook_id: int, delivery_id: UUID) -> None:
     """Send a delivery again, under its own id: a receiver that had it can tell."""
+    await read_webhook(connection, webhook_id)
     again = await connection.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id, DeliveryRow.webhook_id == webhook_id)

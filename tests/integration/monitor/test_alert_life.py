@@ -63,12 +63,12 @@ def test_what_a_silence_held_back_is_told_when_it_ends_and_an_end_only_to_who_kn
     async def check() -> None:
         await lay(database, [])
         await add_webhook(database, "http://127.0.0.1:9/")
-        engine, settings = connect(database), settings_for(database)
+        engine = connect(database)
 
         async def stale() -> None:
             async with engine.begin() as connection:
                 registry = await registry_store.read_registry(connection)
-                await close_stale(connection, registry, settings)
+                await close_stale(connection, registry, registry.applications)
 
         await rows_of(
             database,
