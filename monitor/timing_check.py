@@ -3,7 +3,8 @@
 A rollback watch that takes labels as they arrive, with one limit for all hours, keeps its promise
 only where neither tells the loss. Rows of its own signal are looked at, at 200 labels and each time
 their number has doubled; the first look comes before the watch arms, unless another version of the
-application has passed one. Chance fails a look once in 1,000.
+application has passed one. Chance fails a look once in 1,000,
+and once more in as many where hours are asked for.
 """
 
 from dataclasses import dataclass, field

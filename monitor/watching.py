@@ -15,7 +15,7 @@ from monitor.feed import Stretch
 from monitor.memory import Kept, Known, Memory, version_of, versions_in
 from monitor.moved import moved
 from monitor.quiet import note_requests
-from monitor.records import Alarm, Registry, Watch, WatchState
+from monitor.records import Alarm, Json, Registry, Watch, WatchState
 from monitor.resolution import Resolved
 from monitor.settings import Settings
 from monitor.signals.base import COVERAGE, Extracted, Observations, observed
@@ -130,14 +130,22 @@ def read_for(
     except MetricFailedError as error:
         if not subjects:
             version = str(error.version)
-            waiting = Resolved("learning", None, {"learn": 0})
+            waiting = Resolved("learning", None, AWAITING_METRIC)
             subjects[version] = new_subject(watch, watch.signal, version, waiting)
         for subject in subjects.values():
             subject.reason = str(error)
         return list(subjects.values())
     if seen is not None:
+        # What only said that the metric failed is met anew, with its reference and its units.
+        for key in [key for key, one in subjects.items() if one.parameters == AWAITING_METRIC]:
+            del subjects[key]
         extracted[watch.application_id, watch.signal] = seen
     return []
+
+
+AWAITING_METRIC: Json = {"learn": 0}
+"""Parameters of a subject of which no value is known yet, since the metric failed from the first
+row on."""
 
 
 def feed_watch(
