@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	python=$$($$name -c 'import sys; print(sys.executable)'); break; done; \
 	if [ -z "$${python:-}" ]; then echo "expected python3 of 3.11 or newer on the path, found none" >&2; exit 1; fi
 
-.PHONY: help install demo test test-frameworks test-containers lint format up clean
+.PHONY: help install demo test test-frameworks test-containers test-kubernetes lint format up clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,9 @@ test-frameworks: install ## Run the tests of heavy frameworks, each in an enviro
 
 test-containers: install ## Run the tests that need a Docker Engine, which is started where none runs
 	@.ci/with-engine $(PYTHON) -m pytest -m containers $(ARGS)
+
+test-kubernetes: install ## Run the launcher against a real control plane, which is built once (10 minutes)
+	@tests/support/kubernetes/build >/dev/null && $(PYTHON) -m pytest -m kubernetes $(ARGS)
 
 lint: install ## Check form, types and who imports whom
 	@$(VENV)/bin/ruff check .

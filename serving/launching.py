@@ -25,6 +25,12 @@ def make_launcher(settings: Settings) -> Launcher:
 
         options = DockerOptions(settings.docker_base_image, settings.docker_network)
         return VerifyingLauncher(DockerLauncher(settings.replicas, options))
+    if settings.launcher is LauncherKind.KUBERNETES:
+        from serving.launchers.kubernetes import KubernetesLauncher
+        from serving.launchers.kubernetes_settings import KubernetesSettings
+
+        pods = KubernetesLauncher(settings.replicas, KubernetesSettings(), settings.artefacts)
+        return VerifyingLauncher(pods)
     environments = EnvironmentStore(settings.environments, installer=settings.environment_installer)
     return VerifyingLauncher(
         ProcessLauncher(

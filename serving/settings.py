@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     """Size of the journal at which new requests get 503 until Postgres takes what is there."""
 
     launcher: LauncherKind = LauncherKind.PROCESS
-    """What replicas run as: `process`, children of serving; `docker`, containers beside it."""
+    """What replicas run as: `process`, children of serving; `docker`, containers beside it;
+    `kubernetes`, pods, as `SERVING_KUBERNETES_*` say."""
 
     replica_cpu: float | None = Field(default=None, gt=0, le=1024)
     """Processors of one replica of a version of which nothing else was said; none for no limit."""

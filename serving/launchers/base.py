@@ -15,6 +15,7 @@ class LauncherKind(StrEnum):
 
     PROCESS = "process"
     DOCKER = "docker"
+    KUBERNETES = "kubernetes"
 
 
 @dataclass(frozen=True, slots=True)

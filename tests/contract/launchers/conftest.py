@@ -9,6 +9,7 @@ from tests.contract.launchers.launching import launcher_of
 from tests.support import images
 
 CONTAINERS = pytest.mark.containers
+KUBERNETES = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +23,14 @@ def base_image() -> str:
         "process",
         pytest.param("docker", marks=CONTAINERS),
         pytest.param("docker over TCP", marks=CONTAINERS),
+        pytest.param("kubernetes", marks=KUBERNETES),
     ]
 )
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of launcher."""
-    if request.param != "process":
+    if request.param == "kubernetes":
+        request.getfixturevalue("node")
+    elif request.param != "process":
         request.getfixturevalue("base_image")
     return str(request.param)
 

@@ -27,6 +27,13 @@ def launcher_of(kind: str, folder: Path) -> Launcher:
     """A launcher as the service makes it for a data folder."""
     if kind == "process":
         return ProcessLauncher(folder)
+    if kind == "kubernetes":
+        from serving.launchers.kubernetes import KubernetesLauncher
+        from serving.launchers.kubernetes_settings import KubernetesSettings
+
+        # The rest comes from the environment, as the cluster's fixture sets it.
+        settings = KubernetesSettings(artefacts=f"host:{folder.parent}")
+        return KubernetesLauncher(folder, settings, folder.parent)
     from serving.launchers.docker import DockerLauncher
 
     network = {"docker": "none", "docker over TCP": "own"}[kind]

@@ -9,6 +9,7 @@ from pydantic import PostgresDsn
 from serving.api.problems import TYPE_PREFIX, problem
 from serving.app import create_api
 from serving.errors import FieldError, InvalidRequestError, every_error
+from serving.launchers.kubernetes_settings import KubernetesSettings
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -44,7 +45,8 @@ def test_codes_are_unique_and_every_error_has_a_title() -> None:
 
 def test_every_setting_is_in_the_list_of_settings() -> None:
     text = (ROOT / "docs/settings.md").read_text()
-    missing = [name for name in Settings.model_fields if f"`SERVING_{name.upper()}`" not in text]
+    fields = (*Settings.model_fields, *(f"kubernetes_{n}" for n in KubernetesSettings.model_fields))
+    missing = [name for name in fields if f"`SERVING_{name.upper()}`" not in text]
     assert not missing
 
 

@@ -1,0 +1,104 @@
+"""What is handed to a cluster is held against the schemas of several releases of Kubernetes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import kubernetes_validate
+import pytest
+import yaml
+from kubernetes import client
+
+from serving.launchers.base import UNLIMITED, Limits
+from serving.launchers.kubernetes_objects import APP, PORT, Manifests, Shape
+from serving.launchers.kubernetes_settings import KubernetesSettings
+from tests.support.data_plane import version
+
+FOLDER = Path(__file__).parents[4] / "deploy/kubernetes"
+RELEASES = ("1.25", "1.28", "1.31", "1.34", "1.37")
+PLAIN = {"artefacts": "claim:leadsman-artefacts"}
+EVERYTHING: dict[str, Any] = PLAIN | {
+    "image_pull_secret": "registry", "labels": {"team": "fraud"},
+    "annotations": {"sidecar.istio.io/inject": "false"}, "liveness": True,
+    "service_account": "leadsman-replica", "node_selector": {"pool": "models"},
+    "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "priority_class": "high", "runtime_class": "gvisor", "max_unavailable": "50%",
+    "pod_name": "serving-0", "pod_uid": str(UUID(int=1)), "pod_namespace": "leadsman",
+}  # fmt: skip
+
+
+def documents() -> Iterator[dict[str, Any]]:
+    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
+    for name in listed:
+        yield from yaml.safe_load_all((FOLDER / name).read_text())
+
+
+def made(tmp_path: Path, limits: Limits, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    manifests = Manifests(KubernetesSettings(**settings), "leadsman", "0" * 16, "1" * 12)
+    shape = Shape(
+        version(tmp_path, framework="python"), ("a", "b"), limits, "replica:1", 65534, "x"
+    )
+    objects = manifests.make(shape, 3)
+    for one in (objects.deployment, objects.service, objects.budget):
+        yield client.ApiClient().sanitize_for_serialization(one)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_manifest_is_valid(release: str) -> None:
+    for document in documents():
+        kubernetes_validate.validate(document, release, strict=True)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("settings", [PLAIN, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("limits", [UNLIMITED, Limits(cpu=1.5, memory_mb=512)], ids=str)
+def test_every_object_of_a_version_is_valid(
+    tmp_path: Path, limits: Limits, settings: dict[str, Any], release: str
+) -> None:
+    for document in made(tmp_path, limits, settings):
+        kubernetes_validate.validate(document, release, strict=True)
+
+
+def test_every_file_is_applied_or_said_not_to_be() -> None:
+    listed = set(yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"])
+    present = {path.name for path in FOLDER.glob("*.yaml")}
+    assert present - listed == {"kustomization.yaml", "prometheus-adapter.yaml"}
+
+
+def test_what_runs_may_do_nothing_that_it_need_not() -> None:
+    pods = [
+        one["spec"]["template"]["spec"] for one in documents() if "template" in one.get("spec", {})
+    ]
+    assert len(pods) == 3
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"]
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_the_network_policy_knows_replicas_by_their_label_and_port() -> None:
+    policy = next(one for one in documents() if one["kind"] == "NetworkPolicy")
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": APP}
+    assert policy["spec"]["ingress"][0]["ports"] == [{"port": PORT, "protocol": "TCP"}]
+
+
+def test_the_autoscaler_asks_for_what_the_adapter_gives() -> None:
+    scaler = next(one for one in documents() if one["kind"] == "HorizontalPodAutoscaler")
+    wanted = {one["pods"]["metric"]["name"] for one in scaler["spec"]["metrics"]}
+    rules = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())
+    assert wanted == {rule["name"]["as"] for rule in rules}
+
+
+def test_serving_is_set_up_for_the_cluster() -> None:
+    serving = next(one for one in documents() if one["kind"] == "StatefulSet")
+    named = {one["name"] for one in serving["spec"]["template"]["spec"]["containers"][0]["env"]}
+    prefix = KubernetesSettings.model_config["env_prefix"]
+    said = {name.removeprefix(prefix).lower() for name in named if name.startswith(prefix)}
+    assert said <= KubernetesSettings.model_fields.keys()
+    assert {"artefacts", "pod_name", "pod_uid", "pod_namespace"} <= said
