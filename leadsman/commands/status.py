@@ -1,5 +1,6 @@
 """`leadsman status`: what answers, how it does, what is wrong."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -78,8 +79,24 @@ def _show(state: dict[str, Any]) -> None:
     )
     columns = ["versions", "watch", "status", "evidence", "observations", "alarms"]
     out.print(table(f"  {health['state']}", columns, rows))
+    for line in not_testing(health["watches"]):
+        out.print(line, markup=False)
     if state["budget"] is not None:
         out.print(_ledger(state["budget"]))
+
+
+def not_testing(watches: list[dict[str, Any]]) -> Iterator[str]:
+    """Why watches of versions in service do not test: each reason once, with those that give it."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for one in watches:
+        reason = one["status_reason"]
+        if reason and one["in_service"]:
+            segment = one["subject"].partition("|")[2]
+            name = f"{one['watch']} of {one['versions']}" + (f" ({segment})" if segment else "")
+            key = one["status"], reason.removeprefix(f"{one['status']}: ")
+            named.setdefault(key, []).append(name)
+    for (status, reason), names in named.items():
+        yield f"  {status}, {', '.join(names)}: {reason}"
 
 
 def _ledger(budget: dict[str, Any]) -> Table:
