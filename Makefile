@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	python=$$($$name -c 'import sys; print(sys.executable)'); break; done; \
 	if [ -z "$${python:-}" ]; then echo "expected python3 of 3.11 or newer on the path, found none" >&2; exit 1; fi
 
-.PHONY: help install demo test test-frameworks test-containers test-kubernetes lint format up clean
+.PHONY: help install demo test test-frameworks test-containers test-kubernetes lint format up screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,9 @@ format: install ## Bring the code into form
 
 up: install ## Start the whole service on this machine
 	@$(VENV)/bin/leadsman up $(ARGS)
+
+screenshots: install ## Take the pictures in docs/screenshots anew, from the running demo
+	@$(PYTHON) docs/take_screenshots.py
 
 clean: ## Remove what the tools made, but no data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -104,15 +104,27 @@ _SPAN = text("""
 """)
 
 
+_ENDS = text("""
+    SELECT min(at) AS first, max(at) AS last FROM signal_points
+     WHERE application_id = :application AND signal IN ('loss', 'service.default')
+       AND at >= :first AND at < :last
+""")
+
+
 async def read_span(
-    connection: AsyncConnection, application: int
+    connection: AsyncConnection, application: int, finest_s: int = 10
 ) -> tuple[datetime, datetime] | None:
     """From when to when there is anything to draw of an application; none where nothing is."""
     row = (await connection.execute(_SPAN, {"application": application})).one()
     if row.first is None:
         return None
     last = row.last_minute + timedelta(minutes=1) if row.last_minute else None
-    return row.first_minute or row.first, last or row.last + timedelta(hours=1)
+    first, last = row.first_minute or row.first, last or row.last + timedelta(hours=1)
+    if last - first > FINEST:
+        return first, last
+    ends = {"application": application, "first": first, "last": last}
+    points = (await connection.execute(_ENDS, ends)).one()
+    return points.first or first, points.last + timedelta(seconds=finest_s) if points.last else last
 
 
 async def read_lines(

@@ -66,13 +66,13 @@ async def plot(
     Without from and to it is all that there is.
     """
     found, registry = await named(connection, application)
-    span = await read_span(connection, found.id)
+    finest = max(round(state.settings.series_step.total_seconds()), 1)
+    span = await read_span(connection, found.id, finest)
     if span is None:
         return Plot(signal=signal, start=None, end=None, first_at=None, step_s=None, lines=[])
     begin, stop = start or span[0], end or max(span[1], start or span[1])
     if begin > stop:
         raise InvalidRequestError("/query/from", f"a moment before {stop}", str(begin))
-    finest = max(round(state.settings.series_step.total_seconds()), 1)
     step_s, lines = await read_lines(
         connection, found.id, signal, begin, stop, points=points, finest_s=finest
     )

@@ -35,6 +35,7 @@ def console_of(url: str) -> Iterator[tuple[str, Browser]]:
         console_dir=CONSOLE,
         remedy_mode=Mode.PROPOSE,
         webhook_allow_private=True,
+        serving_url="http://127.0.0.1:9",
     )
     with monitor_api(settings) as client, chromium() as browser:
         yield str(client.base_url).rstrip("/"), browser

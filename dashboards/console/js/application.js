@@ -65,7 +65,7 @@ function openAlerts(health, remedies) {
 }
 
 export const lines = (told, colour, { limits = false, scale = 1 } = {}) => (told?.lines ?? []).filter((l) => !l.segment).map((l) => ({
-  label: l.versions, colour: colour(l.versions), at: l.at, value: scaled(l.mean, scale), low: scaled(l.low, scale), high: scaled(l.high, scale), ...(limits ? { reference: l.reference, limit: l.limit } : {}) }));
+  label: l.versions, colour: colour(l.versions), step: told.step_s, at: l.at, value: scaled(l.mean, scale), low: scaled(l.low, scale), high: scaled(l.high, scale), ...(limits ? { reference: l.reference, limit: l.limit } : {}) }));
 const scaled = (values, scale) => values.map((v) => (v === null ? null : v * scale));
 
 function lossSection(loss, shown, box, colour, { start, end, range }, here) {
@@ -78,7 +78,7 @@ function lossSection(loss, shown, box, colour, { start, end, range }, here) {
 
 function labelsAndService(told, box, colour) {
   const small = (id, title, about, signal, rest = {}) => section(id, title, h("p", { class: "soft small" }, about),
-    told[signal] === null ? h("p", { class: "error" }, "It could not be read.") : told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), at: l.at, value: l.n })) : lines(told[signal], colour, rest), { height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
+    told[signal] === null ? h("p", { class: "error" }, "It could not be read.") : told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), step: told[signal].step_s, at: l.at, value: l.n })) : lines(told[signal], colour, rest), { height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
   return h("div", { class: "grid" },
     small("h-traffic", "Traffic", `Answers in each stretch of ${duration(told["service.default"]?.step_s)}.`, "service.default", { n: true }),
     small("h-late", "Late answers", "Share that came after the latency objective.", "service.latency"),

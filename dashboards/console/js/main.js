@@ -70,7 +70,10 @@ function place(made, view, quietly) {
 }
 
 // Nothing is redrawn under the hands of somebody who writes, decides, reads a chart or marks text, nor a secret that is shown once.
-const busy = () => document.querySelector("dialog[open], .secret, .plot:hover") !== null || ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName) || String(getSelection()) !== "";
+let moved = 0;
+addEventListener("pointermove", () => { moved = Date.now(); }, { passive: true });
+const reads = () => document.querySelector(".plot:hover") !== null && Date.now() - moved < CALM;
+const busy = () => document.querySelector("dialog[open], .secret") !== null || reads() || ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName) || String(getSelection()) !== "";
 
 function hear() {
   hearing = new AbortController();
@@ -81,8 +84,16 @@ function hear() {
     // New data alone is drawn at most once in five seconds; what people wait for, at once.
     const pause = parts.some((part) => part !== "data") ? 300 : Math.max(CALM - (Date.now() - drawn), 300);
     clearTimeout(later);
-    later = setTimeout(() => { stand(); if (!busy() && key()) show({ quietly: true }); }, pause);
+    later = setTimeout(redraw, pause);
   }, (on) => { live.textContent = on ? "live" : "no connection"; live.classList.toggle("on", on); if (!on) stand(); }, hearing.signal);
+}
+
+// What was held back for somebody's sake comes when the hands are free.
+function redraw() {
+  stand();
+  if (!key()) return;
+  if (busy()) later = setTimeout(redraw, 1500);
+  else show({ quietly: true });
 }
 
 // Whether what is shown can be believed: a monitor that does not read the record sees no alarm.

@@ -36,7 +36,7 @@ const floor = (low) => 10 ** Math.max(Math.floor(Math.log10(Number.isFinite(low)
 const decades = (low, high) => Array.from({ length: Math.floor(Math.log10(high * 1.0001)) - Math.round(Math.log10(low)) + 1 }, (_, k) => Number(`1e${Math.round(Math.log10(low)) + k}`));
 const power = (value) => (value >= 0.01 && value < 1000 ? String(value) : `10${raised(Math.round(Math.log10(value)))}`);
 
-/* lines: [{label, colour, dash?, at, value, low?, high?, limit?, reference?}], times in seconds since 1970;
+/* lines: [{label, colour, dash?, step?, at, value, low?, high?, limit?, reference?}], times in seconds since 1970;
    marks: [{at, kind, title, tier?, revision?}]; zoom(start, end) is called with a stretch that was drawn over. */
 export function plot(title, lines, { marks = [], logarithmic = false, height = 260, threshold = null, start, end, zoom = null, zero = true } = {}) {
   const levels = [];
@@ -80,16 +80,29 @@ export function plot(title, lines, { marks = [], logarithmic = false, height = 2
   return h("div", {}, holder, readout, legend(lines, marks, threshold), asTable(title, lines));
 }
 
+// Where a version was silent its line breaks: an explicit null is a gap, what another line's points leave open is none.
+function broken(line) {
+  const steps = line.at.slice(1).map((at, k) => at - line.at[k]).sort((a, b) => a - b);
+  const wide = Math.max(3 * (line.step ?? Infinity), 5 * (steps[Math.floor(steps.length / 2)] ?? 0));
+  const columns = [line.at, line.value, ...(line.low ? [line.low, line.high] : [])].map(() => []);
+  line.at.forEach((at, k) => {
+    if (k && at - line.at[k - 1] > wide) columns.forEach((column, place) => column.push(place ? null : line.at[k - 1] + line.step));
+    columns.forEach((column, place) => column.push([line.at, line.value, line.low, line.high][place][k]));
+  });
+  return columns;
+}
+
 function columns(lines) {
   const series = [{}], bands = [];
   for (const line of lines) {
-    series.push({ stroke: line.colour, width: 2, dash: line.dash, spanGaps: true, points: { show: line.at.length < 3, size: 6, fill: line.colour } });
+    series.push({ stroke: line.colour, width: 2, dash: line.dash, points: { show: line.at.length < 3, size: 6, fill: line.colour } });
     if (!line.low) continue;
-    const edge = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false } };
+    const edge = { stroke: "transparent", width: 0, points: { show: false } };
     series.push({ ...edge }, { ...edge });
     bands.push({ series: [series.length - 1, series.length - 2], fill: `${line.colour}30` });
   }
-  const data = lines.length ? uPlot.join(lines.map((l) => [l.at, l.value, ...(l.low ? [l.low, l.high] : [])])) : [[], []];
+  const tables = lines.map(broken), expand = 2;
+  const data = lines.length ? uPlot.join(tables, tables.map((columns) => columns.map(() => expand))) : [[], []];
   return { data, series, bands };
 }
 

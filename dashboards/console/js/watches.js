@@ -51,7 +51,8 @@ export const evidence = {
     const known = new Set(health.watches.filter((w) => relative(w)).flatMap((w) => (Object.keys(w.signals).length ? Object.keys(w.signals) : [w.signal])));
     const wanted = known.has(query.get("evidence")) ? query.get("evidence") : null;
     const asked = wanted ? [wanted] : LOSSES.filter((signal) => known.has(signal));
-    const serving = new Set(health.watches.filter((w) => w.in_service).map((w) => w.subject));
+    // What is out of service is of interest where it alarmed: it is why.
+    const serving = new Set(health.watches.filter((w) => w.in_service || (w.alarms && w.tier !== "info")).map((w) => w.subject));
     const weak = new Set(health.watches.filter((w) => !relative(w)).map((w) => w.watch));
     const told = await Promise.all(asked.map((signal) => get(`${path}/signals/${name(signal)}?step=hour`).catch(() => [])));
     return { known: [...known].sort(), wanted, traces: told.flat().filter((one) => serving.has(one.subject)).flatMap((one) => Object.entries(one.trace).filter(([watch, points]) => points.length && !weak.has(watch)).map(([watch, points]) => ({ watch, versions: one.versions, points }))) };
