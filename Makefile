@@ -34,8 +34,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install ## A bad release, a changing world: real data, alarms, traffic back on a good model
 	@$(VENV)/bin/leadsman demo $(ARGS)
 
+# Two at a time, the tests of a file together: they share a database, or servers. ARGS="-n 0 FILE" for one.
 test: install ## Run every test
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-frameworks: install ## Run the tests of heavy frameworks, each in an environment of its own
 	@$(PYTHON) -m pytest tests/contract/frameworks -m frameworks $(ARGS)
