@@ -5,6 +5,7 @@ MonitorError
 ├── UnauthorizedError              no key, or one that is not known
 ├── ForbiddenError                 the key lacks the scope
 ├── InvalidRequestError            a body, a query or a setting that cannot be used
+├── IdempotencyKeyReusedError      one key came with two different requests
 ├── InvalidTransitionError         an alert or a remedy is in a state that does not allow it
 ├── AutomationOffError             nothing acts while the switch is off
 ├── ChangeInFlightError            one change of a route at a time
@@ -72,6 +73,16 @@ class InvalidRequestError(MonitorError):
     def __init__(self, path: str, expected: str, received: object) -> None:
         super().__init__(f"{path}: expected {expected}, received {received!r}")
         self.errors = [{"path": path, "expected": expected, "received": repr(received)}]
+
+
+class IdempotencyKeyReusedError(MonitorError):
+    """One Idempotency-Key came with two different requests."""
+
+    status, code = 409, "idempotency_key_reused"
+    title = "The idempotency key was used for another request"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} was used with another method, path or body.")
 
 
 class InvalidTransitionError(MonitorError):

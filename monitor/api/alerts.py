@@ -14,6 +14,7 @@ from monitor.api.forms import (
     SilenceAnswer,
     SilenceRequest,
 )
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError
 from monitor.store import alarms as alarm_store
@@ -22,7 +23,7 @@ from monitor.store.registry import read_registry
 from monitor.telling import close_alert, tell
 from monitor.wall_clock import utc_now
 
-router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS, route_class=Changes)
 
 
 @router.get("/alerts", summary="List alerts")

@@ -8,13 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.api.context import Admin, Reader, Transaction, named
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.records import Application
 from monitor.store import automation as store
 from monitor.store.registry import read_registry
 from monitor.store.remedies import read_begun
 
-router = APIRouter(prefix="/v1/automation", tags=["automation"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/v1/automation", tags=["automation"], responses=PROBLEMS, route_class=Changes
+)
 
 
 class SwitchRequest(BaseModel):

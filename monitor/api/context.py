@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -33,6 +34,7 @@ class State:
 class Caller:
     """Whose key came."""
 
+    id: UUID
     name: str
     scopes: tuple[str, ...] = ()
 
@@ -68,7 +70,7 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
         digest = hashlib.sha256(credentials.credentials.encode()).digest()
         row = (
             await connection.execute(
-                select(KeyRow.name, KeyRow.scopes).where(
+                select(KeyRow.id, KeyRow.name, KeyRow.scopes).where(
                     KeyRow.hash == digest, KeyRow.revoked_at.is_(None)
                 )
             )
@@ -77,7 +79,7 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
             raise UnauthorizedError
         if scope not in row.scopes and "admin" not in row.scopes:
             raise ForbiddenError(scope)
-        return Caller(row.name, tuple(row.scopes))
+        return Caller(row.id, row.name, tuple(row.scopes))
 
     return check
 

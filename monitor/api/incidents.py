@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from monitor.api.context import Reader, Transaction
 from monitor.api.forms import RemedyAnswer
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import NotFoundError
 from monitor.incident import spans, timeline
@@ -17,7 +18,9 @@ from monitor.settings import Tier
 from monitor.store.incidents import read_alert_row, read_traces
 from monitor.store.registry import read_registry
 
-router = APIRouter(prefix="/v1/incidents", tags=["incidents"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/v1/incidents", tags=["incidents"], responses=PROBLEMS, route_class=Changes
+)
 
 
 class IncidentLine(BaseModel):

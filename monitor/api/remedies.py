@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from monitor import metrics
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import Reason, RemedyAnswer
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import AutomationOffError, ChangeInFlightError, InvalidTransitionError
 from monitor.records import Remedy
@@ -16,7 +17,9 @@ from monitor.store.registry import read_registry
 from monitor.telling import note_remedy
 from monitor.wall_clock import utc_now
 
-router = APIRouter(prefix="/v1/remedies", tags=["remedies"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/v1/remedies", tags=["remedies"], responses=PROBLEMS, route_class=Changes
+)
 
 
 @router.get("", summary="List remedies")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from monitor.api.context import Admin, Credentials, Reader, StateOf
+from monitor.api.idempotency import KeyHeader
 from monitor.api.problems import PROBLEMS
 from monitor.errors import ServingUnavailableError
 
@@ -38,7 +39,13 @@ async def read(state: StateOf, request: Request, credentials: Credentials, _: Re
     return await _pass_on(state, request, credentials)
 
 
-async def change(state: StateOf, request: Request, credentials: Credentials, _: Admin) -> Response:
+async def change(
+    state: StateOf,
+    request: Request,
+    credentials: Credentials,
+    _: Admin,
+    _idempotency_key: KeyHeader = None,
+) -> Response:
     """Send the change to serving with the caller's own key; its answer as it comes."""
     return await _pass_on(state, request, credentials)
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor import budget
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.api.watch_forms import (
     DeclaredWatches,
@@ -27,7 +28,12 @@ from monitor.store import watches as store
 from monitor.watch_changes import Change, changes, told_apart, wanted_of
 from monitor.watch_entries import WatchEntry
 
-router = APIRouter(prefix="/v1/applications/{application}", tags=["watches"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/v1/applications/{application}",
+    tags=["watches"],
+    responses=PROBLEMS,
+    route_class=Changes,
+)
 
 
 @router.get("/watches", summary="An application's watches as a file states them")

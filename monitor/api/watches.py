@@ -7,6 +7,7 @@ from fastapi import APIRouter, status
 from monitor import budget, rules
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError, NameTakenError
 from monitor.fitting import check_form
@@ -17,7 +18,7 @@ from monitor.store import watches as store
 from monitor.store.registry import read_registry
 from monitor.watches import GUARANTEED, WatchForm
 
-router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)
 
 
 @router.get("", summary="List watches")

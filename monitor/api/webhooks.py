@@ -15,6 +15,7 @@ from monitor.api.forms import (
     WebhookMade,
     WebhookRequest,
 )
+from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.channels.email import SCHEME
 from monitor.errors import InvalidRequestError
@@ -23,7 +24,9 @@ from monitor.store import webhooks as store
 from monitor.wall_clock import utc_now
 from monitor.webhook import check_target, new_secret
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/v1/webhooks", tags=["webhooks"], responses=PROBLEMS, route_class=Changes
+)
 
 
 @router.get("", summary="List webhooks")

@@ -131,7 +131,9 @@ def test_an_empty_list_of_labels_is_taken(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["x", "9" * 36, "00000000-0000-4000-8000-000000000000", text_of(new_prediction_id(1))]
+    "name",
+    ["x", "9" * 36, "00000000-0000-4000-8000-000000000000", text_of(new_prediction_id(1))],
+    ids=["no id", "digits", "another kind of id", "an id of nobody"],
 )
 def test_a_prediction_that_never_was_is_not_found(client: httpx.Client, name: str) -> None:
     for one in (name, text_of(new_prediction_id(NOW_US))):
