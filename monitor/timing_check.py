@@ -112,7 +112,7 @@ class Timing:
         made = self.rows[:, 2]
         span = float(made.max() - made.min())
         a_day = (len(self.rows) - 1) * self.stride * DAY_US / span if span else 0.0
-        if span < LEAST_DAYS * DAY_US or block >= a_day:
+        if span < LEAST_DAYS * DAY_US or block >= round(a_day):
             return None
         losses, hours = self.rows[:, 0], (made // HOUR_US % 24).astype(np.int64)
         found = season_refusal(losses, hours, limit=limit)
