@@ -29,9 +29,11 @@ class Child:
     Parameters
     ----------
     name
-        Module to run, and name of the log.
+        Module to run.
     logs
         Folder of the log; made if absent.
+    called
+        What people know it by, and its log; as the module where it is the only one.
     environment
         Variables of the process.
     clock
@@ -44,9 +46,12 @@ class Child:
         logs: Path,
         environment: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        called: str | None = None,
     ) -> None:
         self.name = name
-        self._log = logs / f"{name}.log"
+        self.called = called or name
+        self._log = logs / f"{self.called}.log"
         self.environment = dict(environment)
         """Variables of the next start."""
         self._clock = clock
@@ -91,7 +96,7 @@ class Child:
                 self._pause = FIRST_PAUSE
             self._start_again_at = now + self._pause
             self.ends += 1
-            line = f"{self.name} ended ({_ending(self._process.returncode)})"
+            line = f"{self.called} ended ({_ending(self._process.returncode)})"
             line += f"; starting it again in {self._pause:.1f} s, log: {self._log}"
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             return line

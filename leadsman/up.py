@@ -51,6 +51,8 @@ class Plan:
     """Serving processes that share the port; as the environment says where absent."""
     launcher: str | None = None
     """What replicas run as; as the environment says where absent."""
+    monitors: int = 1
+    """Monitors that share the applications by leases; the first has the port."""
 
 
 class Up:
@@ -102,7 +104,8 @@ class Up:
             try:
                 self._start_postgres()
                 asyncio.run(upgrade(_sqlalchemy_url(self._database_url)))
-                self._children = [self._serving(key), self._monitor(key)]
+                monitors = [self._monitor(key, number) for number in range(self.plan.monitors)]
+                self._children = [self._serving(key), *monitors]
                 for child in self._children:
                     child.start()
                 self._wait_until_ready()
@@ -133,11 +136,12 @@ class Up:
             settings["SERVING_LAUNCHER"] = self.plan.launcher
         return Child("serving", self._logs(), os.environ | settings)
 
-    def _monitor(self, key: str) -> Child:
+    def _monitor(self, key: str, number: int) -> Child:
         settings = {
             "MONITOR_DATABASE_URL": self._database_url,
             "MONITOR_HOST": self.plan.host,
-            "MONITOR_PORT": str(self.plan.monitor_port),
+            # People and Prometheus ask the first; what each concluded is in the record for all.
+            "MONITOR_PORT": str(self.plan.monitor_port if number == 0 else 0),
             "MONITOR_SERVING_URL": self.serving_url,
             "MONITOR_SERVING_KEY": key,
         }
@@ -146,8 +150,10 @@ class Up:
             "MONITOR_WEBHOOK_ALLOW_PRIVATE": "true",
             "MONITOR_CONSOLE_DIR": str(Path(dashboards.__file__).parent / "console"),
             "MONITOR_CONSOLE_URL": self.monitor_url,
+            "MONITOR_SHARDS": str(self.plan.monitors),
         }
-        return Child("monitor", self._logs(), usual | os.environ | settings)
+        called = "monitor" if number == 0 else f"monitor-{number + 1}"
+        return Child("monitor", self._logs(), usual | os.environ | settings, called=called)
 
     def _logs(self) -> Path:
         return self.plan.data_dir / "logs"
@@ -155,7 +161,8 @@ class Up:
     def _wait_until_ready(self) -> None:
         started = time.monotonic()
         urls = {"serving": self.serving_url, "monitor": self.monitor_url}
-        for child in self._children:
+        # Another monitor has a port that nobody knows, and is ready when it holds a lease.
+        for child in self._children[: len(urls)]:
             while not self._stopping.is_set() and not _answers(urls[child.name] + "/readyz"):
                 self._look_after()
                 waited = time.monotonic() - started
@@ -186,8 +193,8 @@ class Up:
             return
         self._database_url = url
         _write_private(self.plan.data_dir / "database_url", url)
-        for child, prefix in zip(self._children, ("SERVING", "MONITOR"), strict=True):
-            child.environment[f"{prefix}_DATABASE_URL"] = url
+        for child in self._children:
+            child.environment[f"{child.name.upper()}_DATABASE_URL"] = url
             child.ask_to_stop()
 
     def _stop(self) -> None:

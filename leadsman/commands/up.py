@@ -32,6 +32,10 @@ def up(
             help="Serving processes that share the port.  [default: SERVING_WORKERS, 1]", min=1
         ),
     ] = None,
+    monitors: Annotated[
+        int,
+        typer.Option(help="Monitors that share the applications; the first has the port.", min=1),
+    ] = 1,
     launcher: OfReplicas = None,
     database_url: Annotated[
         str | None,
@@ -42,9 +46,10 @@ def up(
     from leadsman.up import Plan, Up
 
     folder = data_dir or usual_data_dir()
-    service = Up(
-        Plan(folder, port, monitor_port, host, database_url, workers, launcher), say=err.print
+    plan = Plan(
+        folder, port, monitor_port, host, database_url, workers, launcher, monitors=monitors
     )
+    service = Up(plan, say=err.print)
 
     def ready(made: bool) -> None:
         out.print(f"serving  {service.serving_url}   (API: {service.serving_url}/docs)")

@@ -1,11 +1,13 @@
 """`leadsman up` as a person runs it."""
 
+import asyncio
 import signal
 import stat
 import subprocess
 import time
 from pathlib import Path
 
+import asyncpg
 import httpx
 import psutil
 import pytest
@@ -78,6 +80,29 @@ def test_it_starts_recovers_refuses_a_second_and_leaves_nothing_behind(tmp_path:
         assert up.process.stdout is not None
         # The key was shown when it was made, and never again.
         assert key not in up.process.stdout.read()
+
+
+def test_two_monitors_share_the_applications_and_one_takes_over_for_the_other(
+    tmp_path: Path,
+) -> None:
+    def holders() -> list[str | None]:
+        async def ask() -> list[str | None]:
+            connection = await asyncpg.connect(up.database_url)
+            try:
+                rows = await connection.fetch("SELECT holder::text FROM monitor_leases")
+                return [row["holder"] for row in rows]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    with running_up(tmp_path, options=("--monitors", "2")) as up:
+        wait_until(lambda: len(set(holders()) - {None}) == 2)
+        assert (tmp_path / "logs/monitor-2.log").exists()
+        before = set(holders())
+        up.child("-m", "monitor").kill()
+        # The other holds both shards, until the one that is started again takes its share.
+        wait_until(lambda: len(set(holders()) - {None}) == 2 and set(holders()) != before, 60.0)
 
 
 def test_after_a_kill_of_the_supervisor_the_next_one_starts_afresh(tmp_path: Path) -> None:

@@ -92,11 +92,12 @@ def running_up(
     settings: Mapping[str, str] | None = None,
     ports: tuple[int, int] | None = None,
     database_url: str | None = None,
+    options: tuple[str, ...] = (),
 ) -> Iterator[RunningUp]:
     """Start it, wait until it is ready, stop it in the end."""
     port, monitor_port = ports or free_ports(2)
     (data_dir / "addresses.json").unlink(missing_ok=True)
-    words = ["up", "--data-dir", str(data_dir), "--port", str(port)]
+    words = ["up", "--data-dir", str(data_dir), "--port", str(port), *options]
     if database_url is not None:
         words += ["--database-url", database_url]
     process = subprocess.Popen(
