@@ -112,6 +112,11 @@ def test_an_alarm_is_seen_followed_decided_and_closed(database: str) -> None:
             page.mouse.move(box["x"] + 260, box["y"] + 80)
             page.mouse.up()
             page.wait_for_url("**from=*&to=*")
+            # The ledger tells what the watch was allowed and what came of it.
+            one.open("#/settings")
+            ledger = page.get_by_role("group", name="Watches of loans")
+            account = ledger.get_by_role("row").filter(has_text="loss_difference")
+            expect(account.get_by_role("cell").nth(7)).to_have_text("2")
         # Nobody is shut out, in any view: by axe's rules, in both schemes; nor is a page too wide.
         _execute(
             database, "INSERT INTO webhooks (url, secret, tiers) VALUES ('https://a', 's', '[]')"

@@ -1,9 +1,8 @@
 // The watches of each application, with the false alarms that each may cost: who shares which budget.
 import { send, button } from "./actions.js";
-import { session } from "./api.js";
+import { get, name, session } from "./api.js";
 import { h, pill, link, empty, table, section, say } from "./dom.js";
-import { number, plural, words } from "./format.js";
-import { name } from "./api.js";
+import { count, day, number, plural, words } from "./format.js";
 
 const TIERS = ["rollback", "page", "info"];
 const sum = (mine) => mine.reduce((total, w) => total + (w.enabled ? w.budget_per_year ?? 0 : 0), 0);
@@ -27,26 +26,34 @@ export function ledger(watches, query) {
 function account(app, mine, open) {
   const totals = TIERS.map((tier) => `${tier} ${number(sum(mine.filter((w) => w.tier === tier)))}`).join(", ");
   const holder = h("div", {});
-  const fill = (event) => { if (event.currentTarget.open && !holder.firstChild) holder.append(lines(app, mine)); };
-  if (open) holder.append(lines(app, mine));
+  const fill = async (event) => {
+    if (!event.currentTarget.open || holder.firstChild) return;
+    holder.append(h("p", { class: "soft small" }, "Loading…"));
+    holder.replaceChildren(lines(app, mine, await get(`/applications/${name(app)}/budget`).catch(() => null)));
+  };
   return h("details", { class: "account", id: `ledger-${app}`, open, ontoggle: fill }, h("summary", {}, h("b", {}, app), h("span", { class: "soft" }, ` ${plural(mine.length, "watch", "watches")}; a year: ${totals}`)), holder);
 }
 
-function lines(app, mine) {
+function lines(app, mine, told) {
+  const spent = (tier) => told?.tiers.find((one) => one.name === tier);
+  const of = (w) => spent(w.tier)?.watches.find((one) => one.name === w.name);
+  const since = told?.tiers.map((one) => one.since).filter(Boolean).sort()[0];
   const rows = TIERS.flatMap((tier) => {
     const some = mine.filter((w) => w.tier === tier).sort((a, b) => (b.budget_per_year ?? -1) - (a.budget_per_year ?? -1));
     const total = sum(some);
-    return some.length ? [...some.map((w) => line(w, total)), [h("b", { class: "total" }, tier), "", "", "", "", h("b", { class: "total" }, number(total)), ""]] : [];
+    return some.length ? [...some.map((w) => line(w, total, of(w))), [h("b", { class: "total" }, tier), "", "", "", "", h("b", {}, number(total)), h("b", {}, number(spent(tier)?.expected_false_alarms)), h("b", {}, spent(tier) ? count(spent(tier).alarms) : "–"), ""]] : [];
   });
-  return h("div", {}, table(`Watches of ${app} by tier, with the sum of each tier`, ["Tier", "Watch", "Signal", "Detector", "Remedy", "#False alarms a year", "State"], rows), h("p", { class: "small" }, link(`#/applications/${name(app)}`, `Evidence of these watches in ${app}`)));
+  const about = told === null ? "What was spent could not be read." : since ? `Since ${day(since)}: at most so many false alarms were to be expected, had nothing ever changed, and so many alarms came, true ones among them.` : "Nothing was tested yet.";
+  return h("div", {}, h("p", { class: "soft small" }, about), table(`Watches of ${app} by tier, with the sum of each tier`, ["Tier", "Watch", "Signal", "Detector", "Remedy", "#False a year", "#Expected so far", "#Alarms so far", "State"], rows), h("p", { class: "small" }, link(`#/applications/${name(app)}`, `Evidence of these watches in ${app}`)));
 }
 
-function line(w, total) {
+function line(w, total, told) {
   const share = h("i");
   share.style.width = `${total ? (100 * (w.budget_per_year ?? 0)) / total : 0}%`;
   const acts = w.rule.map((step) => words(step.kind)).join(", then ");
   const flip = async () => { try { await send("PATCH", `/watches/${w.id}`, { enabled: !w.enabled }); say(`${w.name} is ${w.enabled ? "off" : "on"}.`, { shown: true }); } catch (problem) { say(problem.message, { shown: true }); } };
   return [pill(w.tier), h("b", {}, words(w.name)), h("code", {}, w.signal), w.detector, h("span", {}, acts, acts === "notify" ? "" : h("span", { class: "soft" }, ` · ${w.mode}`)),
     w.budget_per_year === null ? h("span", { class: "soft", title: "Its error rate is not drawn from the budget." }, "of its own") : h("span", { class: "row tight nowrap right" }, h("span", { class: "share", "aria-hidden": "true" }, share), number(w.budget_per_year)),
+    number(told?.expected_false_alarms), told ? count(told.alarms) : "–",
     session.admin ? h("span", { class: "row tight nowrap" }, h("span", { class: w.enabled ? "" : "soft" }, w.enabled ? "on" : "off"), button(w.enabled ? "Disable" : "Enable", flip, "quiet small", { "aria-label": `${w.enabled ? "Disable" : "Enable"} ${w.name} of ${w.application}` })) : w.enabled ? "on" : "off"];
 }
