@@ -31,7 +31,9 @@ def _sentence(kind: str, alarm: Alarm, registry: Registry) -> str:
         "feature": f"feature {member} of requests to {new} changed: {change or 'no more is known'}",
         "output": f"the answers of {new} changed: {change or 'no more is known'}",
         "score": f"the scores of {new} changed: {change or 'no more is known'}",
-        "quality": f"feature {member} is missing or unusable in {share} of requests to {new}",
+        "quality": (
+            f"feature {member} is missing or new to the reference in {share} of requests to {new}"
+        ),
         "service.latency": f"{share} of answers of {new} come later than the latency objective",
         "service.default": f"{share} of requests to {new} get the default answer",
         "service.error": f"{share} of requests to {new} fail in the model",
@@ -54,7 +56,7 @@ def measure(kind: str, change: str | None) -> tuple[str, Figure]:
         "feature": f"the mean of {member}",
         "output": "the mean of the answers",
         "score": "the mean score",
-        "quality": f"the share of requests in which {member} is missing or unusable",
+        "quality": f"the share of requests in which {member} is missing or new to the reference",
         "service.latency": "the share of late answers",
         "service.default": "the share of default answers",
         "service.error": "the share of failed requests",
