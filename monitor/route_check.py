@@ -30,11 +30,12 @@ _ANSWERS = text("""
 async def check_route(
     engine: AsyncEngine, client: ServingClient, remedy: Remedy, application: str, now: datetime
 ) -> Json:
-    """Whether every serving process answers by a remedy's revision or a later one.
+    """Whether serving answers by a remedy's revision or a later one, as far as can be seen.
 
-    Three witnesses: the route over REST; every process that serving's registry knows to live; and
-    the record, where no answer may stand that was given by an earlier revision more than `GRACE`
-    after the change. Answers that have not been shipped yet are not seen.
+    Two witnesses: the route over REST, which answers a change only when all living processes have
+    switched; and the record, where no answer may stand that was given by an earlier revision more
+    than `GRACE` after the change. Answers that have not been shipped yet are not seen, nor is a
+    process that nobody asks.
     """
     assert remedy.to_revision is not None
     assert remedy.acted_at is not None

@@ -42,7 +42,7 @@ LOG_LIMIT = 1024 * 1024
 """Bytes of standard error at which all but the end is dropped: a model may print for ever."""
 LOG_TAIL = 64 * 1024
 """Bytes of the end that stay then."""
-TRIM_INTERVAL = 1.0
+TRIM_INTERVAL = 0.2
 """Seconds between two looks at the sizes of the logs."""
 
 LOGS_KEPT = 32

@@ -10,11 +10,13 @@ export async function incident(id) {
   const [one, alert, silences] = await Promise.all([get(`/incidents/${name(id)}`), get(`/alerts/${name(id)}`), get("/silences")]);
   const open = one.state !== "resolved", app = one.application;
   const title = one.title.replace(`${app}: `, "");
-  const waits = one.remedies.some((r) => r.state === "proposed");
+  // Also what an earlier alert of the same fault proposed: nobody proposes it twice.
+  const proposed = open ? (await get(`/remedies?application=${name(app)}`)).filter((r) => r.state === "proposed") : one.remedies.filter((r) => r.state === "proposed");
+  const waits = proposed.length > 0;
   const held = silences.filter((s) => s.application === app && (s.kind === null || s.kind === one.kind));
   return h("div", {}, crumbs(link("#/", "Fleet"), link(`#/applications/${name(app)}`, app), h("span", { "aria-current": "page" }, `incident ${one.id}`)),
     h("h1", {}, title), h("p", { class: "row tight" }, pill(one.state), pill(one.tier), h("span", { class: "soft" }, link(`#/applications/${name(app)}`, app), ", opened ", time(one.opened_at), ` (${moment(one.opened_at)} UTC)`, one.resolved_at ? [", resolved ", time(one.resolved_at)] : null)),
-    waiting(one), held.map((s) => h("p", { class: "note row between" }, h("span", {}, `Silenced until ${moment(s.until)} UTC by ${s.author}: ${s.reason}`), button("End the silence…", () => endSilence(s), "quiet small"))),
+    waiting(proposed), held.map((s) => h("p", { class: "note row between" }, h("span", {}, `Silenced until ${moment(s.until)} UTC by ${s.author}: ${s.reason}`), button("End the silence…", () => endSilence(s), "quiet small"))),
     h("div", { class: "row actions" }, open && one.state !== "acknowledged" ? button("Acknowledge…", () => acknowledge(id), one.state === "firing" && !waits ? "" : "quiet") : null, open ? [button("Silence…", () => silence(app, one.kind)), button("Resolve…", () => resolve(id))] : null, button("Roll back…", () => rollBack(app), open && !waits ? "danger" : "quiet danger"), readOnly()),
     h("dl", { class: "tiles" }, [["from onset to alert", one.seconds.onset_to_alert], ["from alert to act", one.seconds.alert_to_act], ["from alert to recovery", one.seconds.alert_to_recovery]].map(([label, value]) => h("div", { class: "tile" }, h("dt", {}, label), h("dd", {}, value === null ? (open ? "not yet" : "–") : duration(value))))),
     h("div", { class: "grid" }, told(alert), why(alert)),
@@ -23,8 +25,8 @@ export async function incident(id) {
 }
 
 // What waits for a person stands first, with the two answers beside it.
-function waiting(one) {
-  return one.remedies.filter((r) => r.state === "proposed").map((r) => h("div", { class: "verdict warn row between", role: "group", "aria-label": `Remedy ${r.id}` },
+function waiting(proposed) {
+  return proposed.map((r) => h("div", { class: "verdict warn row between", role: "group", "aria-label": `Remedy ${r.id}` },
     h("span", {}, `The monitor proposes to ${words(r.kind)} ${path(r)}.`), h("span", { class: "row" }, button("Approve…", () => decide(r, "Approve"), ""), button("Reject…", () => decide(r, "Reject")))));
 }
 

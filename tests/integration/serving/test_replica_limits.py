@@ -99,5 +99,5 @@ def test_a_replica_that_prints_for_ever_does_not_fill_the_disk(tmp_path: Path) -
             assert "xxx" in queue.last_words
             return largest
 
-    # Written in four seconds: hundreds of megabytes. What stays is what one second brings.
+    # Written in four seconds: gigabytes. What stays is what a fifth of a second brings.
     assert asyncio.run(run()) < 300 * LOG_LIMIT
