@@ -43,7 +43,8 @@ _LEAST_SHARE, _MOST_SHARE = 1e-3, 0.9
 _MOST_CODES = 64
 
 _EVERY = 2
-"""Of a mean's stakes a category carries every second: in simulations they detect as soon."""
+"""Of a mean's stakes a category carries every second. For shares that rise the delays were the same
+within what 300 streams tell; a category that was never seen takes up to half as long again."""
 
 _ROWS_AT_ONCE = 16_384
 """Rows that one step over the blocks takes: what follows an alarm is done again to its end."""

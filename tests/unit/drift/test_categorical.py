@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from drift.checkpoint import pack
+from drift.errors import CheckpointError
 from drift.means.pool import uniforms
 from drift.means.stakes import mean_stakes
 from drift.ranks.categorical import CategoricalRanks
@@ -87,3 +89,13 @@ def test_eighteen_categories_are_kept_in_a_kilobyte() -> None:
     codes = rng.integers(0, 17, 200_000).astype(np.float64)
     detector.update(codes, np.full((len(codes), 1), 1e-9))
     assert len(detector.to_bytes()) <= 1_000
+
+
+def test_a_state_with_an_engine_for_each_category_is_refused_and_changes_nothing() -> None:
+    detector = CategoricalRanks(SHARES, seed=3)
+    detector.update(np.array([0.0, 1.0, 4.0]), np.full((3, 1), 1e-3))
+    before = detector.to_bytes()
+    earlier = [np.zeros(480, dtype=np.uint8) for _ in SHARES]
+    with pytest.raises(CheckpointError, match="earlier form"):
+        detector.restore(pack(detector.name, detector.settings, earlier))
+    assert detector.to_bytes() == before
