@@ -164,12 +164,12 @@ class Agreement:
         self._switched[application_id, revision] = set()
 
     async def everywhere(self, application_id: int, revision: int) -> None:
-        """Wait until every living process has switched; not long, and not at all without one."""
+        """Wait until every living process says that it has switched, this one too; not long."""
         heard = self._switched[application_id, revision]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SWITCHED_WITHIN
         async with self._engine.connect() as connection:
-            living = {one.id: one.name for one in await fleet.others(connection, self.process)}
+            living = await fleet.living(connection)
         while missing := living.keys() - heard:
             left = deadline - loop.time()
             if left <= 0:
@@ -186,10 +186,10 @@ class Agreement:
     def hear_switch(self, payload: str) -> None:
         """Take a notice that a process has switched."""
         application_id, revision, process = payload.split(":")
-        heard = self._switched.get((int(application_id), int(revision)))
-        if heard is not None:
-            heard.add(UUID(process))
-            self._switch_news.set()
+        for (changed, awaited), heard in self._switched.items():
+            if changed == int(application_id) and awaited <= int(revision):
+                heard.add(UUID(process))
+                self._switch_news.set()
 
     def hear(self, announcement: str) -> bool:
         """Take a notice about an announcement; True if it is not one of this process's own."""

@@ -22,7 +22,7 @@ from serving.agreement import Agreement
 from serving.errors import ServingError
 from serving.in_force import InForce
 from serving.records import ReplicaPlan
-from serving.store import fleet, replica_counts, revisions
+from serving.store import fleet, replica_counts, revisions, served_revisions
 from serving.store.fleet import Mark
 from serving.store.notices import Channel
 
@@ -85,6 +85,8 @@ class Fleet:
         self._follow_replicas = follow_replicas
         self._poll = poll
         self._marks: dict[int, Mark] = {}
+        self._served: dict[int, int] = {}
+        """What the record says that this process answers by: revisions by application id."""
         self._wake = asyncio.Event()
         self._changed: set[int] = set()
         self._stale: set[Channel] = set()
@@ -103,6 +105,11 @@ class Fleet:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = FIRST_PAUSE if self._in_force.restored else min(2 * pause, LONGEST_PAUSE)
 
+    async def _register(self, connection: asyncpg.Connection) -> None:
+        """Take this process's place, and forget what an earlier row said that it serves."""
+        await fleet.register(connection, self.process, self.name, os.getpid())
+        self._served = {}
+
     async def _follow(self) -> None:
         connection = await asyncpg.connect(
             self._url, timeout=5, command_timeout=COMMAND_SECONDS,
@@ -113,7 +120,7 @@ class Fleet:
             for channel in Channel:
                 await connection.add_listener(channel.value, self._hear)
             connection.add_termination_listener(lambda _: self._wake.set())
-            await fleet.register(connection, self.process, self.name, os.getpid())
+            await self._register(connection)
             await self._read_all(connection)
             self.connected = True
             self.lost.clear()
@@ -161,6 +168,7 @@ class Fleet:
             await self._in_force.restore([m.name for m in marks.values() if not m.deleted])
             log.info("routes_restored count=%d", len(self._in_force.states))
             self._marks = marks
+            await self._say_served(connection)
         else:
             await self._go_by(connection, marks)
         await self._close_abandoned()
@@ -169,7 +177,7 @@ class Fleet:
     async def _look_at_all(self, connection: asyncpg.Connection) -> None:
         """The poll: finds what no notice told, and says that this process lives."""
         if not await fleet.beat(connection, self.process):
-            await fleet.register(connection, self.process, self.name, os.getpid())
+            await self._register(connection)
         await self._go_by(connection, await fleet.marks(connection))
         await self._close_abandoned()
         self._stale |= {Channel.REPLICAS, Channel.ANNOUNCEMENTS}
@@ -180,6 +188,7 @@ class Fleet:
         for number in changed:
             await self._follow_rollback(connection, number)
         if changed:
+            await self._say_served(connection)
             await self._go_by(connection, await fleet.marks(connection, changed))
         if Channel.KEYS in stale:
             await self._follow_keys()
@@ -198,8 +207,7 @@ class Fleet:
             except ServingError as error:
                 log.error("route_not_followed application=%s why=%s", mark.name, error.detail)
             self._marks[number] = mark
-            said = f"{number}:{mark.revision}:{self.process}"
-            await connection.execute("SELECT pg_notify($1, $2)", Channel.SWITCHED.value, said)
+        await self._say_served(connection)
 
     async def _follow_rollback(self, connection: asyncpg.Connection, number: int) -> None:
         """Switch at once where all that happened is a rollback to what is warm here."""
@@ -210,8 +218,18 @@ class Fleet:
         newer = await revisions.after(connection, state.revision)
         if len(newer) == 1 and (after := state.rolled_back(newer[0])) is not None:
             self._in_force.adopt(after)
-            said = f"{number}:{after.revision.revision}:{self.process}"
-            await connection.execute("SELECT pg_notify($1, $2)", Channel.SWITCHED.value, said)
+
+    async def _say_served(self, connection: asyncpg.Connection) -> None:
+        """Record by which revisions this process answers now, where that has changed."""
+        states = self._in_force.states.values()
+        now = {state.application.id: state.revision.revision for state in states}
+        gone = self._served.keys() - now.keys()
+        if gone:
+            await served_revisions.drop(connection, self.process, gone)
+        changed = {number: one for number, one in now.items() if self._served.get(number) != one}
+        if changed:
+            await served_revisions.write(connection, self.process, changed)
+        self._served = now
 
     async def _plan_replicas(self) -> None:
         async with self._engine.connect() as connection:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -30,7 +30,7 @@ from serving.errors import (
 from serving.policies.schema import POLICY_SCHEMA
 from serving.records import Revision
 from serving.rollout import Order
-from serving.store import applications, revisions
+from serving.store import applications, revisions, served_revisions
 
 router = APIRouter(prefix="/v1/applications/{application}", tags=["routes"])
 
@@ -89,6 +89,27 @@ class RevisionView(View):
     """When the change was asked for; `created_at` is when all was ready for it."""
 
 
+class ProcessView(View):
+    """One serving process, and what it answers by."""
+
+    name: str
+    """Machine and data folder."""
+    pid: int
+    living: bool
+    """False once it was killed, hangs, or is cut off from Postgres; it may still answer then."""
+    heartbeat_at: datetime
+    revision: int | None
+    """Written once it has switched; null while it has no route for the application."""
+    switched_at: datetime | None
+
+
+class RouteView(RevisionView):
+    """The revision in force, and who has switched to it."""
+
+    processes: list[ProcessView]
+    """Every serving process, by name."""
+
+
 class RevisionsView(View):
     """Revisions, the newest first."""
 
@@ -134,11 +155,14 @@ def _order(context: ChangeContext, body: RouteRequest | RollbackRequest) -> Orde
     summary="Show the route",
     responses=problems(ApplicationNotFoundError, RouteNotFoundError),
 )
-async def show_route(application: ApplicationName, context: ReadContext) -> RevisionView:
-    """Show the revision in force."""
+async def show_route(application: ApplicationName, context: ReadContext) -> RouteView:
+    """Show the revision in force, and which revision each serving process answers by."""
     async with context.reading() as connection:
         found = await applications.get(connection, application)
-        return RevisionView.model_validate(view(await revisions.current(connection, found)))
+        revision = await revisions.current(connection, found)
+        processes = await served_revisions.of_application(connection, found.id)
+    shown = [asdict(one) for one in processes]
+    return RouteView.model_validate(view(revision) | {"processes": shown})
 
 
 @router.put(

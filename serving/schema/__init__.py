@@ -3,7 +3,12 @@
 from serving.schema.applications import ApplicationRow, InputSchemaRow
 from serving.schema.base import ServingTable
 from serving.schema.feedback import FeedbackRow
-from serving.schema.fleet import AnnouncementAnswerRow, AnnouncementRow, ProcessRow
+from serving.schema.fleet import (
+    AnnouncementAnswerRow,
+    AnnouncementRow,
+    ProcessRow,
+    ServedRevisionRow,
+)
 from serving.schema.keys import IdempotencyRow, KeyRow
 from serving.schema.models import ModelRow, ReferenceRow, VersionRow
 from serving.schema.policies import PolicyCursorRow, PolicyStatisticsRow
@@ -29,6 +34,7 @@ __all__ = [
     "ReferenceRow",
     "ReplicasRow",
     "RevisionRow",
+    "ServedRevisionRow",
     "ServingTable",
     "ShipmentRow",
     "VersionRow",

@@ -27,6 +27,20 @@ class ProcessRow(ServingTable):
     heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ServedRevisionRow(ServingTable):
+    """Which revision a process answers by: written once it has switched, gone with the process."""
+
+    __tablename__ = "served_revisions"
+
+    process_id: Mapped[UUID] = mapped_column(
+        ForeignKey("serving_processes.id", ondelete="CASCADE"), primary_key=True
+    )
+    application_id: Mapped[int] = mapped_column(primary_key=True)
+    """Not a foreign key: its lock would wait for whoever is changing the application."""
+    revision: Mapped[int]
+    switched_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class AnnouncementRow(ServingTable):
     """A route change that waits for all processes to be ready for it; gone once it is decided."""
 

@@ -1,4 +1,7 @@
-"""Tables `serving_processes`, `route_announcements` and `route_announcement_answers`."""
+"""Which serving processes live, and what they agree on before a route changes.
+
+Tables `serving_processes`, `route_announcements` and `route_announcement_answers`.
+"""
 
 import json
 from collections.abc import Sequence
@@ -19,10 +22,11 @@ killed counts as gone at once, as its connection has ended."""
 FORGOTTEN_DAYS = 1.0
 """Age at which the row of a process that never came back is dropped."""
 
-_LIVING = f"""
+LIVING = f"""
     heartbeat_at > clock_timestamp() - make_interval(secs => {LIVING_SECONDS})
     AND EXISTS (SELECT FROM pg_stat_get_activity(backend_pid))
 """
+"""SQL condition on `serving_processes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ async def waiting_for(
                EXISTS (SELECT FROM route_announcement_answers x
                         WHERE x.announcement_id = n.id AND x.process_id = $1) AS answered
           FROM route_announcements n
-          JOIN serving_processes p ON p.id = n.announced_by AND {_LIVING}
+          JOIN serving_processes p ON p.id = n.announced_by AND {LIVING}
          WHERE n.expires_at > now()
         """,
         process,
@@ -187,6 +191,12 @@ async def close(connection: AsyncConnection, announcement: UUID) -> None:
     await notify(connection, Channel.ANNOUNCEMENTS, announcement)
 
 
+async def living(connection: AsyncConnection) -> dict[UUID, str]:
+    """Names of all living processes, by id."""
+    rows = await connection.execute(text(f"SELECT id, name FROM serving_processes WHERE {LIVING}"))
+    return {row.id: row.name for row in rows}
+
+
 async def others(
     connection: AsyncConnection, process: UUID, announcement: UUID | None = None
 ) -> list[Participant]:
@@ -197,7 +207,7 @@ async def others(
               FROM serving_processes p
               LEFT JOIN route_announcement_answers x
                 ON x.process_id = p.id AND x.announcement_id = :announcement
-             WHERE p.id <> :process AND {_LIVING}
+             WHERE p.id <> :process AND {LIVING}
           ORDER BY p.name
         """),
         {"process": process, "announcement": announcement},

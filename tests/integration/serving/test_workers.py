@@ -1,7 +1,9 @@
 """Several serving processes: one port, one registry, one route at a time."""
 
+import os
 import re
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -142,6 +144,44 @@ def test_a_route_change_is_seen_everywhere_within_a_quarter_of_a_second(
     # four programs that want both processors; one in forty may meet a stall of the machine.
     assert delays[-2] < SEEN_WITHIN, delays
     assert delays[-1] < 4 * SEEN_WITHIN, delays[-5:]
+
+
+def shown(process: ServingProcess) -> dict[int, dict[str, Any]]:
+    """What the route says of each serving process, by its pid."""
+    return {one["pid"]: one for one in process.client.get(ROUTE).json()["processes"]}
+
+
+def test_the_route_shows_which_revision_each_process_answers_by(
+    pair: list[ServingProcess],
+) -> None:
+    one, two = pair
+    two_versions(one.client)
+    for number, version in ((1, "1"), (2, "2")):
+        assert one.client.put(ROUTE, json=single(f"m:{version}")).status_code == 200
+        assert {pid: (its["revision"], its["living"]) for pid, its in shown(two).items()} == {
+            one.pid: (number, True),
+            two.pid: (number, True),
+        }
+    # One hangs: what it goes by is what it said last, and a rollback does not wait for it long.
+    os.kill(two.pid, signal.SIGSTOP)
+    try:
+        assert one.client.post(ROLLBACK).json()["revision"] == 3
+        found = shown(one)
+        assert (found[one.pid]["revision"], found[two.pid]["revision"]) == (3, 2)
+    finally:
+        os.kill(two.pid, signal.SIGCONT)
+    until = time.monotonic() + 5
+    while (its := shown(one)[two.pid])["revision"] != 3:
+        assert time.monotonic() < until, its
+    killed = two.pid
+    two.kill()
+    until = time.monotonic() + 5
+    while (its := shown(one)[killed])["living"]:
+        assert time.monotonic() < until, its
+    assert its["revision"] == 3
+    two.start()
+    assert shown(one)[two.pid]["revision"] == 3
+    assert one.client.delete("/v1/applications/fraud").status_code == 204
 
 
 def test_changes_in_two_processes_at_once_are_made_one_after_the_other(
