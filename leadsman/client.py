@@ -1,7 +1,8 @@
 """Speaks to the service's REST; turns every failure into one sentence."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -9,9 +10,12 @@ from uuid import uuid4
 import httpx
 
 from leadsman.connection import Connection
-from leadsman.errors import RefusedError, UnreachableError
+from leadsman.errors import LostAnswerError, RefusedError, UnreachableError
 
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNDECIDED = frozenset({502, 503, 504})
+"""Answers after which a change may have been made."""
+PAUSES = (0.5, 1.0, 2.0)
 
 
 class Client:
@@ -23,9 +27,14 @@ class Client:
         Addresses and key.
     timeout
         Longest wait for an answer, in seconds; a deployment takes its time.
+    pauses
+        Seconds before each repetition of a change whose answer was lost.
     """
 
-    def __init__(self, connection: Connection, *, timeout: float = 120.0) -> None:
+    def __init__(
+        self, connection: Connection, *, timeout: float = 120.0, pauses: Sequence[float] = PAUSES
+    ) -> None:
+        self._pauses = pauses
         headers = {"Authorization": f"Bearer {connection.key}"} if connection.key else {}
         self.connection = connection
         # No proxies from the environment: the service is asked where it is.
@@ -52,6 +61,41 @@ class Client:
         """Call the monitor; return the answer's JSON, or None for an empty answer."""
         return self._call(method, self.connection.monitor_url + path, body, options)
 
+    def change(self, path: str, body: object, *, key: str, again: str) -> Any:
+        """Post a change to serving that is made once, however often it has to be sent.
+
+        Parameters
+        ----------
+        key
+            Stands for this change: the same for each repetition, by this command or a later one.
+        again
+            The command line that repeats it, for the person who is told that no answer came.
+
+        Raises
+        ------
+        LostAnswerError
+            If no answer says whether the change was made.
+        UnreachableError
+            If nobody listens.
+        """
+        headers = {"Idempotency-Key": key}
+        url = self.connection.serving_url + path
+        reason = ""
+        for pause in (*self._pauses, None):
+            try:
+                return self._call("POST", url, body, {"headers": headers})
+            except UnreachableError as error:
+                if isinstance(error.__cause__, httpx.ConnectError) and not reason:
+                    raise
+                reason = error.reason
+            except RefusedError as error:
+                if error.status not in UNDECIDED:
+                    raise
+                reason = str(error)
+            if pause is not None:
+                time.sleep(pause)
+        raise LostAnswerError(url, reason, again)
+
     def found(self, method: str, path: str) -> Any | None:
         """Ask serving for something that may not be there."""
         try:
@@ -62,11 +106,12 @@ class Client:
             raise
 
     def _call(self, method: str, url: str, body: object, options: Mapping[str, Any]) -> Any:
-        headers = {"Idempotency-Key": str(uuid4())} if method in CHANGES else {}
+        if method in CHANGES:
+            options = {"headers": {"Idempotency-Key": str(uuid4())}, **options}
         if body is not None:
             options = {**options, "json": body}
         try:
-            response = self._http.request(method, url, headers=headers, **options)
+            response = self._http.request(method, url, **options)
         except httpx.HTTPError as error:
             raise UnreachableError(url, str(error) or type(error).__name__) from error
         if response.is_success:

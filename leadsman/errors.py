@@ -7,6 +7,7 @@
     ├── PortTakenError          somebody listens there
     ├── ChildFailedError        a part of the service does not come up
     ├── UnreachableError        no answer from the service
+    │   └── LostAnswerError     it may have done what was asked, and did not say so
     └── RefusedError            the service answered with a problem
 """
 
@@ -46,7 +47,18 @@ class UnreachableError(CommandError):
     """The service gave no answer."""
 
     def __init__(self, url: str, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"no answer from {url} ({reason}); is `leadsman up` running?")
+
+
+class LostAnswerError(UnreachableError):
+    """A change was sent, and whether it was made is not known."""
+
+    def __init__(self, url: str, reason: str, again: str) -> None:
+        CommandError.__init__(
+            self,
+            f"{url} did not say whether it made the change ({reason}); to be sure, repeat: {again}",
+        )
 
 
 class RefusedError(CommandError):

@@ -233,7 +233,9 @@ async def change_application(
             async with context.change() as change:
                 yield _SchemaRecording(change, application, settings)
 
-        await rollout.change_schema(application, schema, Order(context.key, begin, body.reason))
+        order = Order(context.key, begin, body.reason)
+        async with context.once():
+            await rollout.change_schema(application, schema, order)
     else:
         async with context.change() as change:
             held = await applications.lock(change.connection, application)

@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from serving.artefacts import ArtefactStore
+from serving.errors import ServingError
 from serving.keys import KeyRing
 from serving.records import Key, Scope
 from serving.settings import Settings
@@ -136,6 +137,23 @@ class ChangeContext(Context):
                 status=change.status,
                 body=change.body,
             )
+
+    @asynccontextmanager
+    async def once(self) -> AsyncIterator[None]:
+        """Long work that a repetition of the request must not do again.
+
+        Raises
+        ------
+        Replayed
+            If the same request was answered before, or was while this one found that it cannot be
+            done: one that is sent again while the first is under way finds the route moved by it.
+        """
+        await self.replay()
+        try:
+            yield
+        except ServingError:
+            await self.replay()
+            raise
 
     async def replay(self, fingerprint: bytes | None = None) -> None:
         """Raise `Replayed` if the request was answered before; call it before any long work."""

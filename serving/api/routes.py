@@ -189,9 +189,9 @@ async def change_route(
     last lines that the version's process wrote. What the last good revision needs stays warm. The
     answer comes when all processes have switched.
     """
-    await context.replay()
     rollout = context.services.rollout
-    revision = await rollout.change(application, body.policy, _order(context, body))
+    async with context.once():
+        revision = await rollout.change(application, body.policy, _order(context, body))
     return RevisionView.model_validate(view(revision))
 
 
@@ -213,13 +213,14 @@ async def roll_back(
 ) -> RevisionView:
     """Return to an earlier revision, as a new revision of its own.
 
-    Without a target it is the last good one, which is warm: nothing has to start.
+    Without a target it is the last good one, which is warm: nothing has to start. Each such call
+    goes one step further back. So where no answer comes, send it again with the `Idempotency-Key`
+    of the first time, and with `expected_revision` where somebody else may roll back as well.
     """
-    await context.replay()
     given = body or RollbackRequest()
-    revision = await context.services.rollout.roll_back(
-        application, given.to_revision, _order(context, given)
-    )
+    rollout = context.services.rollout
+    async with context.once():
+        revision = await rollout.roll_back(application, given.to_revision, _order(context, given))
     return RevisionView.model_validate(view(revision))
 
 

@@ -1,5 +1,6 @@
 """The admin API over a real process, a real Postgres and real replicas."""
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,41 @@ def test_a_change_sent_again_is_answered_as_before_and_made_once(client: httpx.C
         assert sent.status_code == status, sent.text
     assert register(client, "9", b"bytes").status_code == 200
     assert code(register(client, "9", b"other")) == "version_exists"
+
+
+def test_a_rollback_whose_answer_was_lost_goes_one_step_back_however_often_it_is_sent(
+    client: httpx.Client,
+) -> None:
+    for version in ("1", "2", "1"):
+        assert client.put(ROUTE, json=single(f"m:{version}")).status_code == 200
+    host, port = client.base_url.host, client.base_url.port
+    body = b'{"expected_revision":3}'
+    with socket.create_connection((host, port)) as lost:
+        # The client goes before it can read what was done.
+        lost.sendall(
+            f"POST {ROLLBACK} HTTP/1.1\r\nHost: x\r\nIdempotency-Key: back\r\n"
+            f"Authorization: {client.headers['authorization']}\r\nContent-Length: {len(body)}\r\n"
+            "Content-Type: application/json\r\n\r\n".encode()
+            + body
+        )
+    answers: list[httpx.Response] = []
+
+    def again() -> None:
+        headers = {**client.headers, **JSON, "Idempotency-Key": "back"}
+        with httpx.Client(base_url=client.base_url, headers=headers, timeout=60) as mine:
+            answers.append(mine.post(ROLLBACK, content=body))
+
+    # Some come while the first one is under way, and find that revision 3 is in force no longer.
+    threads = [Thread(target=again) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    again()
+    assert [one.status_code for one in answers] == [200] * 7, [one.text for one in answers]
+    assert {(one.json()["revision"], one.json()["restores"]) for one in answers} == {(4, 2)}
+    assert client.get(ROUTE).json()["revision"] == 4
+    assert predict(client)["version"] == "2"
 
 
 def test_changes_at_once_get_numbers_of_their_own(client: httpx.Client) -> None:
