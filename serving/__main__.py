@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from serving.app import LOG_FORMAT, serve
+from serving.launchers.kubernetes_settings import KubernetesSettings
+from serving.launching import check_launcher
 from serving.settings import Settings
 from serving.workers import Workers
 
@@ -29,10 +31,12 @@ def main() -> int:
     given: dict[str, Any] = {} if options.workers is None else {"workers": options.workers}
     try:
         settings = Settings(**given)
+        check_launcher(settings)
     except ValidationError as error:
+        prefix = "SERVING_KUBERNETES_" if error.title == KubernetesSettings.__name__ else "SERVING_"
         for one in error.errors():
             name = "_".join(map(str, one["loc"])).upper()
-            print(f"SERVING_{name}: {one['msg']}", file=sys.stderr)
+            print(f"{prefix}{name}: {one['msg']}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     if settings.workers == 1 or settings.worker:

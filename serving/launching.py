@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from serving.launchers.base import Launcher, LauncherKind, LauncherUnavailableError, Replica
 from serving.launchers.environment_store import EnvironmentStore
+from serving.launchers.kubernetes_settings import KubernetesSettings
 from serving.launchers.options import DockerOptions
 from serving.launchers.process import ProcessLauncher
 from serving.launchers.verified import VerifyingLauncher
@@ -27,7 +28,6 @@ def make_launcher(settings: Settings) -> Launcher:
         return VerifyingLauncher(DockerLauncher(settings.replicas, options))
     if settings.launcher is LauncherKind.KUBERNETES:
         from serving.launchers.kubernetes import KubernetesLauncher
-        from serving.launchers.kubernetes_settings import KubernetesSettings
 
         pods = KubernetesLauncher(settings.replicas, KubernetesSettings(), settings.artefacts)
         return VerifyingLauncher(pods)
@@ -37,6 +37,12 @@ def make_launcher(settings: Settings) -> Launcher:
             settings.replicas, niceness=settings.replica_niceness, environments=environments
         )
     )
+
+
+def check_launcher(settings: Settings) -> None:
+    """Read what an operator says of the launcher alone; a wrong value raises `ValidationError`."""
+    if settings.launcher is LauncherKind.KUBERNETES:
+        KubernetesSettings()
 
 
 def environments_of(launcher: Launcher) -> EnvironmentStore | None:

@@ -1,20 +1,14 @@
-"""The API server of a cluster, asked from an event loop.
+"""The API server of a cluster: every call to it has a time limit."""
 
-Each call goes to a thread of its own pool, with a time limit: a server that hangs holds up nothing
-but itself. Every failure comes back as one of two errors: nobody answers, or the server says no.
-"""
-
-import asyncio
 import copy
 import json
 import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import urllib3
 from kubernetes import client, config
@@ -22,15 +16,13 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from serving.launchers.base import LauncherUnavailableError, StartRefusedError
+from serving.launchers.calls import Calls
 from serving.launchers.kubernetes_settings import KubernetesSettings
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 TIMEOUT = (5.0, 10.0)
 """Seconds to connect, and to wait for an answer."""
-THREADS = 8
-"""Calls under way at once."""
+LOG_BYTES = 1 << 20
+"""Read of one log at the most."""
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its own account."""
 NOT_FOUND, CONFLICT, BUSY = 404, 409, 429
@@ -38,9 +30,6 @@ ATTEMPTS = 5
 """Attempts to replace an object that others write too."""
 PAUSE = 0.2
 """Seconds between them: one that is being deleted goes in a moment."""
-WHOLE = ("selector", "matchLabels", "nodeSelector", "limits", "requests")
-"""Mappings in which one entry more is a difference."""
-
 log = logging.getLogger("serving.launchers")
 
 
@@ -65,46 +54,26 @@ BUDGETS = Kind("PolicyV1Api", "pod_disruption_budget")
 PODS = Kind("CoreV1Api", "pod")
 
 
-class Cluster:
+class Cluster(Calls):
     """A cluster, as the settings name it, else as this pod or the usual file does."""
 
     def __init__(self, settings: KubernetesSettings) -> None:
+        super().__init__("cluster")
         self._settings = settings
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
         self._client: client.ApiClient | None = None
         self._has_budgets: bool | None = None
 
-    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something with the API server.
-
-        Raises
-        ------
-        LauncherUnavailableError
-            If it does not answer.
-        StartRefusedError
-            If it says no.
-        """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, lambda: self._translated(work, *args, **kwargs)
-        )
-
-    def begin(self, work: Callable[[], T]) -> Future[T]:
-        """Do something that nobody waits for here."""
-        return self._pool.submit(self._translated, work)
-
-    def _translated(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return work(*args, **kwargs)
-        except ApiException as error:
+    def _in_our_words(self, error: Exception) -> OSError | None:
+        if isinstance(error, ApiException):
             status = int(error.status or 0)
             if status in (0, BUSY) or status >= 500:
-                raise LauncherUnavailableError(self._what(), _said(error)) from error
-            raise StartRefusedError(self._what(), f"{status}: {_said(error)}") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise LauncherUnavailableError(self._what(), str(error)) from error
-        except ConfigException as error:
-            raise LauncherUnavailableError("a Kubernetes cluster", str(error)) from error
+                return LauncherUnavailableError(self._what(), _said(error))
+            return StartRefusedError(self._what(), f"{status}: {_said(error)}")
+        if isinstance(error, urllib3.exceptions.HTTPError):
+            return LauncherUnavailableError(self._what(), str(error))
+        if isinstance(error, ConfigException):
+            return LauncherUnavailableError("a Kubernetes cluster", str(error))
+        return None
 
     def _what(self) -> str:
         host = "" if self._client is None else f" at {self._client.configuration.host}"
@@ -211,10 +180,14 @@ class Cluster:
                 raise
 
     def log_of(self, pod: str, *, previous: bool, lines: int) -> str:
-        """The end of what a pod's only container wrote, or wrote before it was started again."""
+        """The end of what a pod's only container wrote, or wrote before it was started again.
+
+        Of one that writes faster than it is read there is no end: so much is read and no more.
+        """
         said = client.CoreV1Api(self.client).read_namespaced_pod_log(
-            pod, self.namespace(), previous=previous, tail_lines=lines, _request_timeout=TIMEOUT
-        )
+            pod, self.namespace(), previous=previous, tail_lines=lines, limit_bytes=LOG_BYTES,
+            _request_timeout=TIMEOUT,
+        )  # fmt: skip
         return str(said)
 
     def has_budgets(self) -> bool:
@@ -227,30 +200,6 @@ class Cluster:
             if not self._has_budgets:
                 log.warning("disruption_budgets_left_out why=the_server_has_no_policy/v1")
         return self._has_budgets
-
-
-def differences(wanted: Any, found: Any, path: str = "") -> list[str]:
-    """Paths at which an object, as plain values, lacks what it should have or has too much.
-
-    What the server adds to a mapping by itself, such as defaults, is no difference.
-    """
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        last = path.rpartition(".")[2]
-        surplus = found.keys() - wanted.keys() if last in WHOLE and _is_flat(wanted) else ()
-        parts = [(f"{path}.{name}", wanted[name], found.get(name)) for name in wanted]
-        extra = [f"{path}.{name}" for name in sorted(surplus)]
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        parts = [(f"{path}[{n}]", *pair) for n, pair in enumerate(zip(wanted, found, strict=True))]
-        extra = []
-    else:
-        return [] if wanted == found else [path.lstrip(".")]
-    return [one for part in parts for one in differences(part[1], part[2], part[0])] + [
-        one.lstrip(".") for one in extra
-    ]
-
-
-def _is_flat(value: dict[str, Any]) -> bool:
-    return not any(isinstance(one, dict) for one in value.values())
 
 
 def _said(error: ApiException) -> str:

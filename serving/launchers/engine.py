@@ -1,8 +1,4 @@
-"""The container engine, asked from an event loop.
-
-Each call goes to a thread of its own pool: an engine that hangs holds up nothing but itself. Every
-failure comes back as one of two errors: nobody answers, or the engine says no.
-"""
+"""The container engine, and the images that it is asked to build."""
 
 import asyncio
 import fcntl
@@ -10,21 +6,18 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import docker
 import requests
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 
 from serving.launchers.base import LauncherUnavailableError, StartRefusedError
+from serving.launchers.calls import Calls
 from serving.launchers.environments import Environment
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 TIMEOUT = 30
 """Seconds in which the engine must answer; building an image has its own."""
@@ -32,13 +25,11 @@ BUILD_TIMEOUT = 1800
 """Seconds without a line from a build after which it counts as hung."""
 BUILD_WORDS = 2000
 """Characters of the end of a failed build's output that are told."""
-THREADS = 8
-"""Calls under way at once."""
 
 log = logging.getLogger("serving.launchers")
 
 
-class Engine:
+class Engine(Calls):
     """A Docker Engine, as the environment names it (`DOCKER_HOST` and its companions).
 
     Parameters
@@ -48,29 +39,10 @@ class Engine:
     """
 
     def __init__(self, url: str | None = None) -> None:
+        super().__init__("containers")
         self._url = url
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="containers")
         self._client: Any = None
         self._builds: dict[str, asyncio.Lock] = {}
-
-    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something with the engine.
-
-        Raises
-        ------
-        LauncherUnavailableError
-            If it does not answer.
-        StartRefusedError
-            If it says no.
-        """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, lambda: self._translated(work, *args, **kwargs)
-        )
-
-    def begin(self, work: Callable[[], T]) -> Future[T]:
-        """Do something that nobody waits for here."""
-        return self._pool.submit(self._translated, work)
 
     def client(self) -> Any:
         """The SDK's client; made at the first call, which is when somebody must answer."""
@@ -79,18 +51,15 @@ class Engine:
             self._client = made(timeout=TIMEOUT)
         return self._client
 
-    def _translated(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return work(*args, **kwargs)
-        except NotFound:
-            raise
-        except APIError as error:
-            raise StartRefusedError("the container engine", error.explanation or str(error)) from (
-                error
-            )
-        except (DockerException, requests.RequestException) as error:
+    def _in_our_words(self, error: Exception) -> OSError | None:
+        if isinstance(error, NotFound):
+            return None
+        if isinstance(error, APIError):
+            return StartRefusedError("the container engine", error.explanation or str(error))
+        if isinstance(error, DockerException | requests.RequestException):
             what = f"the container engine at {self._url or 'its usual address'}"
-            raise LauncherUnavailableError(what, _reason(error)) from error
+            return LauncherUnavailableError(what, _reason(error))
+        return None
 
     async def image(self, of: Environment) -> str:
         """The image of an environment, built if there is none; one build at a time for each.

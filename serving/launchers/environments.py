@@ -87,7 +87,7 @@ def environment_of(version: Version, base: str) -> Environment:
         Image to begin with; `{python}` in it becomes the Python that the version states, as `3.12`,
         or the service's own.
     """
-    return Environment(base.replace("{python}", _python(version)), requirements_of(version))
+    return Environment(base.replace("{python}", python_of(version)), requirements_of(version))
 
 
 def requirements_of(version: Version) -> tuple[str, ...]:
@@ -100,7 +100,8 @@ def requirements_of(version: Version) -> tuple[str, ...]:
     return tuple(sorted(set(wanted)))
 
 
-def _python(version: Version) -> str:
+def python_of(version: Version) -> str:
+    """The Python that a version states, as `3.12`, or the service's own."""
     stated = re.match(r"\d+\.\d+", str(version.manifest.get("python") or ""))
     return stated[0] if stated else f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -20,7 +20,6 @@ import logging
 import math
 import os
 import socket
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -39,30 +38,28 @@ from serving.launchers.cluster import (
     SERVICES,
     Cluster,
     Kind,
-    differences,
 )
-from serving.launchers.environments import environment_of
+from serving.launchers.differences import differences
+from serving.launchers.environments import environment_of, python_of
+from serving.launchers.kubernetes_leftovers import Leftovers
 from serving.launchers.kubernetes_objects import (
     DEPLOYMENT,
-    LIFE,
     OWNER,
     SERVICE,
     Manifests,
     Shape,
 )
-from serving.launchers.kubernetes_pods import NOT_STARTED, End, is_leaving, refusal
+from serving.launchers.kubernetes_pods import NOT_STARTED, End, has_left, is_leaving, refusal
 from serving.launchers.kubernetes_replica import (
     FAILURES,
     KILL_GRACE,
+    LOOK,
     Group,
     KubernetesReplica,
-    LeftVersion,
 )
 from serving.launchers.kubernetes_settings import KubernetesSettings
 from serving.records import Version
 
-LOOK = 0.25
-"""Seconds between two looks at the pods; all replicas share one look."""
 REFUSED_FOR = 5.0
 """Seconds for which the cluster must refuse to make a pod before that is taken for an end."""
 NOBODY = 65534
@@ -134,7 +131,7 @@ class KubernetesLauncher:
         image = self._settings.image.format(
             environment=environment.digest,
             framework=version.framework,
-            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            python=python_of(version),
         )
         user = self._settings.run_as_user or os.geteuid() or NOBODY
         path = artefact.relative_to(self._artefacts).as_posix()
@@ -189,7 +186,8 @@ class KubernetesLauncher:
         """Take a replica away, and with the last one all that its Deployment needed.
 
         The pod goes before the number does: of pods that are left to choose from, the cluster would
-        take one that is starting. What it makes in the pod's place goes with the number.
+        take one that is starting, and it would give each the grace of its template. What it makes
+        in the pod's place goes with the number.
         """
         group = replica.group
         with self._changing:
@@ -197,11 +195,11 @@ class KubernetesLauncher:
                 group.replicas.remove(replica)
             if replica.pod is not None:
                 self._doomed.add(replica.pod.metadata.name)
-            if not group.replicas:
-                self._delete(group)
             self._delete_doomed(seconds)
             if group.replicas:
                 self._put(group)
+            else:
+                self._delete(group)
 
     def _delete_doomed(self, seconds: int) -> None:
         for name in list(self._doomed):
@@ -253,7 +251,7 @@ class KubernetesLauncher:
         return End(NOT_STARTED, why) if why else None
 
     async def wait_until_gone(self, replica: KubernetesReplica, within: float) -> None:
-        """Wait for a replica's pod, and with the last one for all of its Deployment's."""
+        """Wait for what runs in a replica's pod to end; with the last one in all of its group's."""
         labels = {DEPLOYMENT: replica.group.name}
         uid = None if replica.pod is None else replica.pod.metadata.uid
         until = asyncio.get_running_loop().time() + within
@@ -261,7 +259,9 @@ class KubernetesLauncher:
             pods = await self.cluster.call(self.cluster.find, PODS, labels)
             # Others may have come meanwhile, also for what replaces this one.
             alone = replica.group.name not in self._groups
-            waited = [one for one in pods if alone or one.metadata.uid == uid]
+            waited = [
+                one for one in pods if (alone or one.metadata.uid == uid) and not has_left(one)
+            ]
             if not waited:
                 return
             if asyncio.get_running_loop().time() > until:
@@ -271,37 +271,8 @@ class KubernetesLauncher:
 
     async def find(self) -> list[Replica]:
         """Versions with our label that an earlier process started."""
-        services = await self.cluster.call(self._left)
-        return [LeftVersion(self, service) for service in services]
-
-    def _left(self) -> list[str]:
-        found = {one.metadata.labels.get(SERVICE) for _, one in self._of_earlier_lives({})}
-        return sorted(found - {None})
-
-    def _of_earlier_lives(self, labels: dict[str, str]) -> list[tuple[Kind, Any]]:
-        """Objects of this owner that it did not make in this life; pods last."""
-        return [
-            (kind, one)
-            for kind in (DEPLOYMENTS, SERVICES, BUDGETS, PODS)
-            for one in self.cluster.find(kind, {OWNER: self._owner, **labels})
-            if one.metadata.labels.get(LIFE) != self._life
-        ]
-
-    def sweep(self, labels: dict[str, str], seconds: int) -> None:
-        """Delete what an earlier life made with these labels."""
-        with self._changing:
-            for kind, one in self._of_earlier_lives(labels):
-                grace = seconds if kind is PODS else None
-                self.cluster.delete(kind, one.metadata.name, grace=grace)
-
-    async def wait_for_none(self, labels: dict[str, str], within: float) -> bool:
-        """Whether nothing of an earlier life with these labels was left in time."""
-        until = asyncio.get_running_loop().time() + within
-        while await self.cluster.call(self._of_earlier_lives, labels):
-            if asyncio.get_running_loop().time() > until:
-                return False
-            await asyncio.sleep(LOOK)
-        return True
+        leftovers = Leftovers(self.cluster, self._owner, self._life)
+        return list(await self.cluster.call(leftovers.versions))
 
     async def _reconcile(self) -> None:
         """Put right what others change, until there is nothing to look after."""
@@ -311,6 +282,9 @@ class KubernetesLauncher:
                 await self.cluster.call(self.put_right)
             except FAILURES as error:
                 log.warning("cluster_not_compared why=%s", error)
+            except Exception:
+                # Such as an answer that the client cannot read: the next look is another one.
+                log.exception("cluster_not_compared")
 
     def put_right(self) -> None:
         """Compare what is there with what should be, and change what differs."""

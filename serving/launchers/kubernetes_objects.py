@@ -35,8 +35,9 @@ PORT = 7700
 """Where replicas listen."""
 LINGER = 30
 """Seconds after which a replica without a front ends by itself; its node starts it again."""
-GRACE = 30
-"""Seconds between the request to end and the end by force, where a pod is not ended by us."""
+GRACE = 10
+"""Seconds between the request to end and the end by force, where a pod is not ended by us: a batch
+that is being computed is answered first. What hangs is held no longer than that."""
 CONTAINER = "replica"
 ARTEFACTS = "/artefacts"
 NAME_LENGTH = 28
@@ -321,8 +322,18 @@ def _arguments(shape: Shape, artefact: str) -> list[str]:
     return [
         "--artefact", artefact, *model_options(version),
         "--features", json.dumps(shape.features), "--listen", f"tcp://0.0.0.0:{PORT}",
-        "--linger", str(LINGER),
+        "--linger", str(LINGER), *_required(version),
     ]  # fmt: skip
+
+
+def _required(version: Version) -> list[str]:
+    """What the image, which others made, is held to."""
+    stated, options = version.manifest.get("requirements"), []
+    if stated:
+        options += ["--requires", json.dumps(stated)]
+    if python := version.manifest.get("python"):
+        options += ["--python", str(python)]
+    return options
 
 
 def _threads(limits: Limits) -> str:

@@ -16,6 +16,12 @@ HOPELESS = frozenset({
 })  # fmt: skip
 """Why a container waits where waiting on helps nobody. A first failed pull is tried again."""
 
+OF_IMAGES = frozenset({
+    "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
+    "ImageInspectError",
+})  # fmt: skip
+"""Where the sentence has to name the image."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -34,6 +40,14 @@ class End:
 def is_leaving(pod: Any) -> bool:
     """Whether it was deleted already."""
     return pod.metadata.deletion_timestamp is not None
+
+
+def has_left(pod: Any) -> bool:
+    """Whether it was deleted and nothing runs in it any more, or did yet.
+
+    The object stays until its node has tidied up after it, in a round of every ten seconds.
+    """
+    return is_leaving(pod) and not is_running(pod)
 
 
 def is_running(pod: Any) -> bool:
@@ -63,7 +77,7 @@ def end_of(pod: Any, memory_mb: int | None) -> End | None:
         return _terminated(before.terminated, memory_mb, pod, previous=True)
     waiting = None if state is None else state.waiting
     if waiting is not None and waiting.reason in HOPELESS:
-        return End(NOT_STARTED, _sentence(waiting.reason, waiting.message))
+        return End(NOT_STARTED, hindrance(pod))
     return None
 
 
@@ -89,12 +103,23 @@ def _verdict(how: Any, status: int, memory_mb: int | None, pod: Any) -> str:
     return "(It was killed by SIGKILL, as the kernel does where memory runs out.)"
 
 
+def failed_pull(pod: Any) -> str:
+    """Why an image could not be pulled, while its node says so; it soon says only that it waits."""
+    status = _container(pod)
+    waiting = status.state.waiting if status is not None and status.state is not None else None
+    return hindrance(pod) if waiting is not None and waiting.reason == "ErrImagePull" else ""
+
+
 def hindrance(pod: Any) -> str:
     """Why a pod does not run yet; empty where it does, or where nothing is known."""
     status = _container(pod)
     waiting = status.state.waiting if status is not None and status.state is not None else None
     if waiting is not None and waiting.reason not in (None, "ContainerCreating", "PodInitializing"):
-        return _sentence(waiting.reason, waiting.message)
+        if waiting.reason not in OF_IMAGES:
+            return _sentence(waiting.reason, waiting.message)
+        image = pod.spec.containers[0].image
+        said = waiting.message or ""
+        return _sentence(waiting.reason, said if image in said else f"image {image}: {said}")
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             return _sentence(condition.reason, condition.message)
@@ -111,7 +136,7 @@ def refusal(deployment: Any) -> str:
 
 def _sentence(reason: str | None, message: str | None) -> str:
     said = ": ".join(filter(None, (reason, message)))
-    return f"({said.rstrip('.')}.)" if said else ""
+    return f"({said.strip().rstrip('.:')}.)" if said else ""
 
 
 def _container(pod: Any) -> Any:

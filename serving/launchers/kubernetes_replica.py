@@ -11,17 +11,20 @@ from typing import Any, Protocol
 
 from serving.launchers.base import LAST_WORDS_BYTES, LauncherUnavailableError, StartRefusedError
 from serving.launchers.cluster import Cluster
-from serving.launchers.kubernetes_objects import PORT, SERVICE, Shape
+from serving.launchers.kubernetes_objects import PORT, Shape
 from serving.launchers.kubernetes_pods import (
     NOT_STARTED,
     SIGKILL,
     End,
     end_of,
+    failed_pull,
     hindrance,
     is_leaving,
     is_running,
 )
 
+LOOK = 0.25
+"""Seconds between two looks at the pods; all replicas share one look."""
 LEAVE_WITHIN = 30.0
 """Seconds beyond its grace after which a pod that does not go, as on a dead node, is left to the
 cluster."""
@@ -54,12 +57,6 @@ class Keeper(Protocol):
     async def wait_until_gone(self, replica: "KubernetesReplica", within: float) -> None:
         """Wait for its pod to go."""
 
-    def sweep(self, labels: dict[str, str], seconds: int) -> None:
-        """Delete all with these labels."""
-
-    async def wait_for_none(self, labels: dict[str, str], within: float) -> bool:
-        """Whether all with these labels went in time."""
-
 
 @dataclass(eq=False, slots=True)
 class Group:
@@ -88,6 +85,8 @@ class KubernetesReplica:
         self._ran = False
         self._end: End | None = None
         self._words = ""
+        self._pull = ""
+        """Why its image could not be pulled, as its node said at the last attempt."""
         self._killing: Future[None] | None = None
         self._removed = False
 
@@ -137,11 +136,12 @@ class KubernetesReplica:
             return None
         self.pod = seen
         self._ran = self._ran or is_running(seen)
+        self._pull = "" if self._ran else failed_pull(seen) or self._pull
         return end_of(seen, self.group.shape.limits.memory_mb)
 
     async def _remember(self, end: End) -> None:
         """Keep how it ended and what it said: both go with the pod."""
-        self._words = "\n".join(filter(None, (await self._said(end), end.why)))
+        self._words = _lines(await self._said(end), self._pull, end.why)
         self._end = end
 
     async def _said(self, end: End) -> str:
@@ -157,7 +157,7 @@ class KubernetesReplica:
 
     async def stop(self, grace: timedelta) -> None:
         """Keep its last words, end it, and wait until its node says that it has ended."""
-        seconds = math.ceil(grace.total_seconds())
+        seconds = max(KILL_GRACE, math.ceil(grace.total_seconds()))
         try:
             if self._killing is not None:
                 await asyncio.wrap_future(self._killing)
@@ -176,8 +176,16 @@ class KubernetesReplica:
     async def _keep_words(self) -> None:
         await self._look()
         if self._end is None and self.pod is not None:
-            why = hindrance(self.pod)
-            self._words = "\n".join(filter(None, (await self._said(End(0, "")), why)))
+            self._words = _lines(await self._said(End(0, "")), self._held_up())
+
+    async def words_so_far(self) -> str:
+        """The end of its log while it runs, or what holds it up."""
+        if self._end is None and not self._removed and self._killing is None:
+            await self._keep_words()
+        return self._words
+
+    def _held_up(self) -> str:
+        return "" if self._ran or self.pod is None else _lines(self._pull, hindrance(self.pod))
 
     def kill(self) -> None:
         """Begin to end it, in another thread: the API server takes its time."""
@@ -185,6 +193,8 @@ class KubernetesReplica:
             self._killing = self._launcher.cluster.begin(self._kill)
 
     def _kill(self) -> None:
+        if self._end is None:
+            self._words = self._held_up() or self._words
         if self._end is None and self.pod is not None and self._ran:
             # Afterwards nobody can ask for them.
             with contextlib.suppress(Exception):
@@ -198,36 +208,6 @@ class KubernetesReplica:
         return self._words
 
 
-class LeftVersion:
-    """What an earlier life left of one version."""
-
-    pid = None
-
-    def __init__(self, launcher: Keeper, service: str) -> None:
-        self._launcher = launcher
-        self._labels = {SERVICE: service}
-        self._gone = False
-        self.name = f"service {service} and what is behind it"
-
-    async def address(self) -> None:
-        """Nowhere: its front has gone."""
-
-    async def poll(self) -> int | None:
-        """How pods ended that nobody followed is nobody's to know."""
-        return -SIGKILL if self._gone else None
-
-    async def stop(self, grace: timedelta) -> None:
-        """Delete all of it and wait until it has gone."""
-        seconds = math.ceil(grace.total_seconds())
-        cluster = self._launcher.cluster
-        await cluster.call(self._launcher.sweep, self._labels, seconds)
-        self._gone = await self._launcher.wait_for_none(self._labels, seconds + LEAVE_WITHIN)
-
-    def kill(self) -> None:
-        """Begin to delete it."""
-        cluster = self._launcher.cluster
-        cluster.begin(lambda: self._launcher.sweep(self._labels, KILL_GRACE))
-
-    def last_words(self) -> str:
-        """None that could be told from its replicas'."""
-        return ""
+def _lines(*said: str) -> str:
+    """What was said, each once."""
+    return "\n".join(dict.fromkeys(filter(None, said)))

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ARTEFACTS = re.compile(r"(?P<kind>claim|host):(?P<place>.+)")
 _BUDGET = re.compile(r"none|\d+|\d{1,2}%|100%")
+_IMAGE = re.compile(r"[a-zA-Z0-9][\w.:/@-]*")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -35,8 +36,9 @@ class KubernetesSettings(BaseSettings):
     namespace: str | None = None
     """Namespace of the replicas; by default that of this pod, of the context, or `default`."""
 
-    image: str = "leadsman-replica:{environment}"
-    """Image of a version; `{environment}`, `{framework}` and `{python}` are filled in."""
+    image: str
+    """Image of a version by its name in a registry, as `REGISTRY/leadsman-replica:{environment}`;
+    `{framework}` and `{python}` are filled in too."""
 
     base_image: str = "python:{python}-slim"
     """Image that environments begin with: a part of what `{environment}` stands for."""
@@ -136,9 +138,13 @@ class KubernetesSettings(BaseSettings):
     @classmethod
     def _is_a_template(cls, value: str) -> str:
         try:
-            value.format(environment="", framework="", python="")
+            filled = value.format(environment="0", framework="sklearn", python="3.12")
         except (KeyError, IndexError, ValueError):
             raise ValueError("expected {environment}, {framework} and {python} at most") from None
+        if not _IMAGE.fullmatch(filled):
+            raise ValueError(
+                "expected an image such as registry.example/leadsman-replica:{environment}"
+            )
         return value
 
     @property

@@ -2,6 +2,16 @@
 
 import sys
 
-from serving.replica.main import main
+from serving.replica.asked_to_end import end_when_asked
 
-sys.exit(main())
+
+def run() -> int:
+    """From the first moment on it can be asked to end, also while the model is loaded."""
+    end_when_asked()
+    # This takes numpy and the framework, which may be a second.
+    from serving.replica.main import main
+
+    return main()
+
+
+sys.exit(run())

@@ -30,6 +30,7 @@ from serving.replica.inspection import (
     ForeignArtefactError,
     expect,
     mismatch,
+    unmet,
 )
 from serving.replica.probe import place as place_of
 from serving.replica.protocol import Encoding, Frame, Kind, ProtocolError, receive, send
@@ -82,6 +83,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--entry", help="module:callable, or a file inside the artefact's folder")
     parser.add_argument("--features", default="[]", help="names of the features as a JSON array")
     parser.add_argument("--classes", help="classes in the order of the scores as a JSON array")
+    parser.add_argument("--requires", default="[]", help="what must be installed, a JSON array")
+    parser.add_argument("--python", help="the Python that this must be, as 3.12")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--listen", help="path of a Unix socket or tcp://HOST:PORT to listen on")
     place.add_argument("--socket-fd", type=int, help="a listening socket that was handed down")
@@ -91,7 +94,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _load(options: argparse.Namespace) -> Model:
-    """Look at the artefact, then load it: what does not fit is said before any of it runs."""
+    """Look at all that has to fit, then load: what does not is said before any of it runs."""
+    if (reason := unmet(json.loads(options.requires), options.python)) is not None:
+        raise ArtefactError(reason)
     described = expect(options.artefact, options.framework)
     if described is not None and (reason := mismatch(described.made_with)) is not None:
         raise ArtefactError(reason)

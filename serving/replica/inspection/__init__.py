@@ -12,6 +12,7 @@ from serving.replica.inspection.description import (
 )
 from serving.replica.inspection.recognition import expect, inspect
 from serving.replica.inspection.releases import mismatch
+from serving.replica.inspection.requirements import unmet
 
 __all__ = [
     "DamagedArtefactError",
@@ -20,4 +21,5 @@ __all__ = [
     "expect",
     "inspect",
     "mismatch",
+    "unmet",
 ]

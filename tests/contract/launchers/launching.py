@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica
+from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica, TellsSoFar
 from serving.launchers.options import DockerOptions
 from serving.launchers.process import ProcessLauncher
 from serving.records import Version
@@ -111,6 +111,16 @@ async def ended(replica: Replica, within: float = PATIENCE) -> int:
         assert time.monotonic() < until, "it still runs"
         await asyncio.sleep(0.05)
     return status
+
+
+async def said(replica: Replica, words: str, within: float = PATIENCE) -> None:
+    """Wait until a replica has written something."""
+    until = time.monotonic() + within
+    while words not in (
+        await replica.words_so_far() if isinstance(replica, TellsSoFar) else replica.last_words()
+    ):
+        assert time.monotonic() < until, f"it did not say {words!r}"
+        await asyncio.sleep(0.1)
 
 
 def marked(mark: str) -> list[int]:

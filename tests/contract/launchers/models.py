@@ -12,6 +12,14 @@ SLOW_TO_LOAD = """
     def answer(rows):
         return rows.sum(axis=1)
 """
+NEVER_LOADED = """
+    import sys
+    print("reading", file=sys.stderr, flush=True)
+    # Native code: no line of Python runs until it is done.
+    sum(range(10**13))
+    def answer(rows):
+        return rows[:, 0]
+"""
 ENDS = """
     import os, sys
     print("no licence", file=sys.stderr, flush=True)

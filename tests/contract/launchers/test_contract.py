@@ -22,6 +22,7 @@ from tests.contract.launchers.launching import (
     launcher_of,
     marked,
     running,
+    said,
 )
 from tests.support.data_plane import python_version, sklearn_version
 
@@ -130,12 +131,22 @@ def test_a_stop_is_polite_and_quick(launcher: Launcher, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_replica_that_hangs_is_stopped_by_force(
-    kind: str, launcher: Launcher, tmp_path: Path
-) -> None:
-    # A node tells of an end some seconds after it, when the pod's folders are gone too.
-    told_within = 30 if kind == "kubernetes" else 10
+def test_a_stop_is_quick_also_while_the_model_is_loaded(launcher: Launcher, tmp_path: Path) -> None:
+    async def run() -> None:
+        of = python_version(tmp_path, models.NEVER_LOADED)
+        replica = await launcher.start(of, python=None, features=("a",))
+        try:
+            await said(replica, "reading")
+        finally:
+            begun = time.monotonic()
+            await replica.stop(timedelta(seconds=20))
+        assert time.monotonic() - begun < 10
+        assert await replica.poll() is not None
 
+    asyncio.run(run())
+
+
+def test_a_replica_that_hangs_is_stopped_by_force(launcher: Launcher, tmp_path: Path) -> None:
     async def run() -> None:
         async with running(launcher, python_version(tmp_path, models.HANGS)) as talk:
             await talk.greet()
@@ -143,7 +154,7 @@ def test_a_replica_that_hangs_is_stopped_by_force(
             await asyncio.sleep(0.2)
             begun = time.monotonic()
             await talk.replica.stop(GRACE)
-            assert time.monotonic() - begun < GRACE.total_seconds() + told_within
+            assert time.monotonic() - begun < GRACE.total_seconds() + 10
             assert await talk.replica.poll() is not None
 
     asyncio.run(run())

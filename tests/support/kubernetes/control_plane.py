@@ -57,7 +57,9 @@ class Children:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: list[str], **more: Any) -> None:
-        """Start one; its words go to NAME.log."""
+        """Start one; its words go to NAME.log. It ends with this process, also a killed one."""
+        if shutil.which("setpriv"):
+            command = ["setpriv", "--pdeathsig", "TERM", *command]
         with (self.folder / f"{name}.log").open("ab") as words:
             self._running[name] = subprocess.Popen(
                 command, stdout=words, stderr=words, stdin=subprocess.DEVNULL, **more

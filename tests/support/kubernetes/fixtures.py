@@ -36,6 +36,8 @@ def control_plane() -> Iterator["ControlPlane"]:
             of_serving = kubeconfig_of_serving(plane, NAMESPACE)
             # As a serving process in a container reads them, and its children.
             patch.setenv(f"{VARIABLES}KUBECONFIG", str(of_serving))
+            # The node's engine has it; there is no registry.
+            patch.setenv(f"{VARIABLES}IMAGE", "leadsman-replica:{environment}")
             patch.setenv(f"{VARIABLES}PROBE_PERIOD", "2")
             patch.setenv(f"{VARIABLES}RECONCILE_INTERVAL", "1")
             yield plane

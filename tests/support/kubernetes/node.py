@@ -5,12 +5,13 @@ score against running out of memory: a wrapper around runc takes that out of eve
 engine's images stay in the cache folder.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import docker
 import yaml
@@ -66,15 +67,36 @@ class Node:
         self._socket = f"/run/leadsman-node-{os.getpid()}.sock"
         self.engine_url = f"unix://{self._socket}"
         self._engine: Any = None
+        self._lock: TextIO | None = None
 
     def start(self) -> None:
         """Bring engine and kubelet up, and wait until the node is ready."""
+        self._be_the_only_one()
         self._start_engine()
         self._engine = docker.DockerClient(base_url=self.engine_url, timeout=600)
+        # Of a session that was killed.
+        self._remove_containers()
         self.base_image = self._base_image()
         self._pause_image()
         self._start_kubelet()
         wait_for("the node is ready", self._is_ready)
+
+    def _be_the_only_one(self) -> None:
+        """Hold the engine's folder and the bridge; another session's test would lose both."""
+        lock = self._lock = (CACHE / "engine.lock").open("w")
+
+        def is_free() -> bool:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        wait_for("another session's node has gone", is_free)
+
+    def _remove_containers(self) -> None:
+        for container in self._engine.containers.list(all=True, ignore_removed=True):
+            container.remove(force=True)
 
     def _is_ready(self) -> bool:
         assert not self._children.ended("kubelet"), self._children.words("kubelet")
@@ -104,6 +126,8 @@ class Node:
                 "--exec-root", f"/run/leadsman-node-{os.getpid()}",
                 "--pidfile", str(self._folder / "dockerd.pid"), "--bridge", BRIDGE,
                 "--iptables=false", "--ip-masq=false", "--ip-forward=false",
+                # A model may print for ever; other runtimes have their logs cut by the kubelet.
+                "--log-opt", "max-size=10m", "--log-opt", "max-file=2",
                 "--add-runtime", f"wrapped={wrapper}", "--default-runtime", "wrapped",
             ],
         )  # fmt: skip
@@ -190,12 +214,14 @@ class Node:
         """End the kubelet, every container, and the engine."""
         self._children.stop("kubelet")
         if self._engine is not None:
-            for container in self._engine.containers.list(all=True, ignore_removed=True):
-                container.remove(force=True)
+            self._remove_containers()
             self._engine.close()
         self._children.stop("dockerd", within=30)
         self._unmount()
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
+        shutil.rmtree(f"/run/leadsman-node-{os.getpid()}", ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
 
     def _unmount(self) -> None:
         """Volumes of pods stay mounted where the kubelet ended before it could take them away."""

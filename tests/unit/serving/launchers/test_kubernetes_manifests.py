@@ -17,7 +17,7 @@ from tests.support.data_plane import version
 
 FOLDER = Path(__file__).parents[4] / "deploy/kubernetes"
 RELEASES = ("1.25", "1.28", "1.31", "1.34", "1.37")
-PLAIN = {"artefacts": "claim:leadsman-artefacts"}
+PLAIN = {"artefacts": "claim:leadsman-artefacts", "image": "registry.example/r:{environment}"}
 EVERYTHING: dict[str, Any] = PLAIN | {
     "image_pull_secret": "registry", "labels": {"team": "fraud"},
     "annotations": {"sidecar.istio.io/inject": "false"}, "liveness": True,
