@@ -112,6 +112,7 @@ def _services(settings: Settings) -> Services:
         launcher,
         python=settings.replica_python,
         start_within=settings.deploy_timeout,
+        build_within=settings.build_timeout,
         drain_within=settings.drain_timeout,
         retire_after=settings.retire_after,
         options=settings.queues,

@@ -24,7 +24,9 @@ def make_launcher(settings: Settings) -> Launcher:
         # Only who asks for containers pays for the client's import.
         from serving.launchers.docker import DockerLauncher
 
-        options = DockerOptions(settings.docker_base_image, settings.docker_network)
+        options = DockerOptions(
+            settings.docker_base_image, settings.docker_network, settings.replica_processes
+        )
         return VerifyingLauncher(DockerLauncher(settings.replicas, options))
     if settings.launcher is LauncherKind.KUBERNETES:
         from serving.launchers.kubernetes import KubernetesLauncher
@@ -32,11 +34,13 @@ def make_launcher(settings: Settings) -> Launcher:
         pods = KubernetesLauncher(settings.replicas, KubernetesSettings(), settings.artefacts)
         return VerifyingLauncher(pods)
     environments = EnvironmentStore(settings.environments, installer=settings.environment_installer)
-    return VerifyingLauncher(
-        ProcessLauncher(
-            settings.replicas, niceness=settings.replica_niceness, environments=environments
-        )
+    processes = ProcessLauncher(
+        settings.replicas,
+        niceness=settings.replica_niceness,
+        tasks=settings.replica_processes,
+        environments=environments,
     )
+    return VerifyingLauncher(processes)
 
 
 def check_launcher(settings: Settings) -> None:

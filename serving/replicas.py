@@ -49,6 +49,8 @@ class Replicas:
         Interpreter of replicas whose manifest names none.
     start_within
         Longest time from start to hello.
+    build_within
+        Longest time that a change waits for what is made before a start.
     drain_within
         Longest time that an unneeded queue gets for what it has begun.
     retire_after
@@ -65,6 +67,7 @@ class Replicas:
         *,
         python: Path | None,
         start_within: timedelta,
+        build_within: timedelta = timedelta(minutes=30),
         drain_within: timedelta,
         retire_after: timedelta = timedelta(0),
         options: QueueOptions | None = None,
@@ -76,6 +79,7 @@ class Replicas:
         self._launcher = launcher
         self._python = python
         self._start_within = start_within
+        self._build_within = build_within.total_seconds()
         self._drain_within = drain_within
         self._retire_after = retire_after.total_seconds()
         self._unneeded_since: dict[QueueKey, float] = {}
@@ -230,14 +234,30 @@ class Replicas:
         Raises
         ------
         VersionFailedToStartError
-            If it cannot; carries what the one who makes it said.
+            If it cannot, or not in time; carries what the one who makes it said.
         """
         if isinstance(self._launcher, Prepares):
             for version in versions:
                 try:
-                    await self._launcher.prepare(version, self._python)
+                    await self._prepare(self._launcher, version)
                 except OSError as error:
                     raise VersionFailedToStartError(version.ref, str(error), "") from error
+
+    async def _prepare(self, launcher: Prepares, version: Version) -> None:
+        making = asyncio.ensure_future(launcher.prepare(version, self._python))
+        try:
+            await asyncio.wait([making], timeout=self._build_within)
+            if making.done():
+                await making
+                return
+            far = launcher.progress(version) or "nothing was said of it"
+        finally:
+            making.cancel()
+        reason = (
+            f"its environment was not built within {self._build_within:g} s, and was at: {far}. "
+            "What is done of it is kept: ask again"
+        )
+        raise VersionFailedToStartError(version.ref, reason, "")
 
     def progress(self, version: Version) -> str | None:
         """What the launcher does for a version that is starting; none if it does not say."""

@@ -11,7 +11,7 @@ from serving.batch_size import Controller
 from serving.batching import QueueOptions
 from serving.cache import CacheLimits
 from serving.launchers.base import LauncherKind
-from serving.launchers.options import DockerOptions
+from serving.launchers.options import TASKS, DockerOptions
 from serving.records import ReplicaPlan
 
 
@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     replica_memory_mb: int | None = Field(default=None, ge=64)
     """Memory in MiB of one replica of a version of which nothing else was said; as above."""
 
+    replica_processes: int = Field(default=TASKS, ge=8)
+    """Processes and threads of one replica, with all that its model starts; pods go by their
+    node's limit."""
+
     docker_base_image: str = Field(default=DockerOptions.base_image, min_length=1)
     """Image that containers' environments begin with; `{python}` is the version's Python."""
 
@@ -105,6 +109,9 @@ class Settings(BaseSettings):
 
     deploy_timeout: Positive = timedelta(seconds=60)
     """Longest time in which a version must start and answer a probe, in every serving process."""
+
+    build_timeout: Positive = timedelta(minutes=30)
+    """Longest time that a change waits for a version's environment or image to be built."""
 
     warm_revisions: int = Field(default=1, ge=1, le=20)
     """Good revisions before the one in force whose versions stay warm for a rollback."""

@@ -56,6 +56,11 @@ def memory_verdict(limit: int | None) -> str:
     return f"(It reached its memory limit of {limit} MiB.)"
 
 
+def tasks_verdict(limit: int) -> str:
+    """The sentence about a replica with too many processes."""
+    return f"(It started too many processes: with their threads it may have {limit}.)"
+
+
 class LauncherUnavailableError(OSError):
     """What the launcher works through does not answer; replicas that run go on."""
 

@@ -35,14 +35,15 @@ class Calls(ABC):
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self._pool, lambda: self._translated(work, *args, **kwargs)
+            self._pool, lambda: self.translated(work, *args, **kwargs)
         )
 
     def begin(self, work: Callable[[], T]) -> Future[T]:
         """Do something that nobody waits for here."""
-        return self._pool.submit(self._translated, work)
+        return self._pool.submit(self.translated, work)
 
-    def _translated(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def translated(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something in this thread; raises as `call` does."""
         try:
             return work(*args, **kwargs)
         except Exception as error:

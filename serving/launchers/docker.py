@@ -41,9 +41,11 @@ from serving.launchers.base import (
     StartRefusedError,
     memory_verdict,
     model_options,
+    tasks_verdict,
 )
 from serving.launchers.engine import Engine
-from serving.launchers.environments import environment_of
+from serving.launchers.environments import Environment, environment_of
+from serving.launchers.images import Images
 from serving.launchers.options import NO_NETWORK, OWN_NETWORK, DockerOptions
 from serving.records import Version
 
@@ -54,13 +56,13 @@ LIFE = "dev.leadsman.life"
 VERSION = "dev.leadsman.version"
 DIGEST = "dev.leadsman.digest"
 
+REFUSED_A_TASK = ("Resource temporarily unavailable", "can't start new thread")
+"""What is written where the kernel refused a process or a thread."""
 LINGER = 30
 """Seconds after which a container without a front ends by itself."""
 PORT = 7700
 """Where it listens in a network."""
 NOBODY = 65534
-PROCESSES = 512
-"""Processes and threads of one container."""
 SHARED = "/run/leadsman"
 """The shared folder, as the container sees it."""
 SIGKILL = 9
@@ -90,6 +92,7 @@ class DockerReplica:
         self._words = ""
         self._removed = False
         self._killed = False
+        self._full = False
         self._killing: Future[None] | None = None
         self.pid: int | None = None
         self.name = f"container {container.name}"
@@ -131,6 +134,8 @@ class DockerReplica:
         self._words = "\n".join(filter(None, (said, self._verdict(state, said))))
 
     def _verdict(self, state: dict[str, Any], said: str) -> str:
+        if self._full or any(sign in said for sign in REFUSED_A_TASK):
+            return tasks_verdict(self._container.attrs["HostConfig"]["PidsLimit"])
         if state.get("OOMKilled") or "MemoryError" in said:
             return memory_verdict(self._limits.memory_mb)
         if self._status == -SIGKILL and not self._killed:
@@ -183,6 +188,9 @@ class DockerReplica:
     def _kill(self) -> None:
         with contextlib.suppress(NotFound, StartRefusedError):
             try:
+                # A model that goes on where it is refused a process says nothing of it.
+                seen = self._container.stats(stream=False, one_shot=True).get("pids_stats", {})
+                self._full = seen.get("current", 0) >= seen.get("limit", math.inf)
                 self._container.kill()
             except Exception as error:
                 # One that has ended by itself cannot be killed: the engine calls that a conflict.
@@ -219,6 +227,7 @@ class DockerLauncher:
     ) -> None:
         self._options = options or DockerOptions()
         self._engine = engine or Engine()
+        self._images = Images(self._engine)
         place = f"{socket.gethostname()}:{folder.resolve()}"
         self._owner = hashlib.sha256(place.encode()).hexdigest()[:16]
         self._life = uuid4().hex
@@ -233,8 +242,19 @@ class DockerLauncher:
         limits: Limits = UNLIMITED,
     ) -> DockerReplica:
         """Start a container of the version's image, which is built first if there is none."""
-        image = await self._engine.image(environment_of(version, self._options.base_image))
+        image = await self._images.ensure(self._environment(version))
         return await self._engine.call(self._run, image, version, features, limits)
+
+    async def prepare(self, version: Version, python: Path | None) -> None:
+        """Build its image where there is none."""
+        await self._images.ensure(self._environment(version))
+
+    def progress(self, version: Version) -> str | None:
+        """How far the build of its image is."""
+        return self._images.progress(self._environment(version))
+
+    def _environment(self, version: Version) -> Environment:
+        return environment_of(version, self._options.base_image)
 
     def _run(
         self, image: str, version: Version, features: tuple[str, ...], limits: Limits
@@ -268,9 +288,10 @@ class DockerLauncher:
                 labels=self._labels | {VERSION: version.ref, DIGEST: version.digest},
                 mounts=mounts, network=network or NO_NETWORK, user=f"{user}:{group}",
                 read_only=True, tmpfs={"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"},
-                cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=PROCESSES,
+                cap_drop=["ALL"], security_opt=["no-new-privileges"],
                 # Also reaps what the model forks and forgets.
-                init=True, healthcheck=_health(listen), environment=_variables(limits),
+                pids_limit=self._options.tasks, init=True,
+                healthcheck=_health(listen), environment=_variables(limits),
                 # The engine drops the old file when a new one is full: a model may print for ever.
                 log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
                 restart_policy={"Name": "no"}, **_bounds(limits),

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+TASKS = 512
+"""Processes and threads of one replica."""
+
 NO_NETWORK = "none"
 OWN_NETWORK = "own"
 
@@ -14,3 +17,5 @@ class DockerOptions:
     """Image that environments begin with; `{python}` is the Python of the version."""
     network: str = NO_NETWORK
     """`none`; `own`, a network without a way out, with frames over TCP; or the name of one."""
+    tasks: int = TASKS
+    """Processes and threads of one container."""

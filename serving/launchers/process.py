@@ -3,7 +3,7 @@
 What holds of their limits: memory is bounded by the kernel (`RLIMIT_DATA`: heap and anonymous maps
 that the process writes), so that a model which wants more gets a MemoryError or ends, and no
 neighbour does. Processors are bounded by affinity, in whole ones: a replica with `cpu` 1.5 runs on
-two, and starts as many threads in the numeric libraries.
+two, and starts as many threads in the numeric libraries. Processes are counted (`task_watch`).
 """
 
 import asyncio
@@ -34,8 +34,11 @@ from serving.launchers.base import (
     Replica,
     memory_verdict,
     model_options,
+    tasks_verdict,
 )
 from serving.launchers.environment_store import EnvironmentStore
+from serving.launchers.options import TASKS
+from serving.launchers.task_watch import NAME, Root, TaskWatch, end_all
 from serving.records import Version
 
 LOG_LIMIT = 1024 * 1024
@@ -57,8 +60,6 @@ OWNER = "REPLICA_OF"
 model started itself has it."""
 LIFE = "REPLICA_LIFE"
 """Variable by which replicas of this process are told from those of an earlier one."""
-NAME = "REPLICA_NAME"
-"""Variable by which what a model started, in whichever group, is told from what others did."""
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 """What is written where memory was refused."""
@@ -74,11 +75,14 @@ class ProcessReplica:
         log: Path,
         folder: Path,
         *,
+        watch: TaskWatch,
+        mark: str,
         limits: Limits = UNLIMITED,
-        mark: str = "",
     ) -> None:
         self._process = process
-        self._mark = mark
+        self._root = Root.of(process.pid, mark)
+        self._watch = watch
+        self._tasks = 0
         self._log = log
         self._folder = folder
         self._limits = limits
@@ -86,6 +90,10 @@ class ProcessReplica:
         self._address = address
         self.pid = process.pid
         self.name = f"process {process.pid}"
+        watch.add(self._root, self._has_too_many)
+
+    def _has_too_many(self, count: int) -> None:
+        self._tasks = count
 
     async def address(self) -> str:
         """Path of its socket, which listens from the start."""
@@ -99,6 +107,7 @@ class ProcessReplica:
         """As `poll`: nobody needs to be waited for."""
         status = self._process.poll()
         if status is not None:
+            self._watch.remove(self._root)
             shutil.rmtree(self._folder, ignore_errors=True)
         return status
 
@@ -114,9 +123,7 @@ class ProcessReplica:
     def _end_what_it_started(self) -> None:
         """Wait for the end, and end what the model took out of the group."""
         self._process.wait()
-        for process in _with_variable(NAME, self._mark) if self._mark else ():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        end_all(self._root)
 
     def _wait(self, seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -140,6 +147,8 @@ class ProcessReplica:
         return "\n".join(filter(None, (words, self._verdict(words))))
 
     def _verdict(self, words: str) -> str:
+        if self._tasks:
+            return tasks_verdict(self._watch.limit)
         limit = self._limits.memory_mb
         if limit is not None and any(sign in words for sign in OUT_OF_MEMORY):
             return memory_verdict(limit)
@@ -201,14 +210,17 @@ class ProcessLauncher:
     """Starts `python -m serving.replica` as a child."""
 
     def __init__(
-        self, folder: Path, *, niceness: int = 0, environments: EnvironmentStore | None = None
-    ) -> None:
+        self, folder: Path, *, niceness: int = 0, tasks: int = TASKS,
+        environments: EnvironmentStore | None = None,
+    ) -> None:  # fmt: skip
         """Make a launcher.
 
         Parameters
         ----------
         niceness
             By how much replicas give way to this process, which has deadlines to keep: 0 to 19.
+        tasks
+            Processes and threads of one replica at most.
         environments
             Of versions that state their requirements; in the folder by default.
         """
@@ -216,6 +228,7 @@ class ProcessLauncher:
         """Builds what versions need."""
         self._folder = folder.resolve()
         self._niceness = niceness
+        self._watch = TaskWatch(tasks)
         self._home = self._folder / "home"
         self._life = uuid4().hex
         self._started = 0
@@ -247,7 +260,9 @@ class ProcessLauncher:
             mark = f"{self._life}-{self._started}"
             process = self._spawn(command, log, listener.fileno(), limits, mark)
         self._bound(process.pid, limits)
-        replica = ProcessReplica(process, address, log, folder, limits=limits, mark=mark)
+        replica = ProcessReplica(
+            process, address, log, folder, watch=self._watch, mark=mark, limits=limits
+        )
         self._running.append(replica)
         if self._trimming is None:
             self._look_at_logs()

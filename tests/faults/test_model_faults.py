@@ -94,6 +94,13 @@ AT_ONCE = [
         "RuntimeError: no licence",
         mark=LEFT,
     ),
+    Fault(
+        "starts processes without end",
+        "import os, time\nfor _ in range(11):\n    os.fork()\ntime.sleep(600)",
+        "version_failed_to_start",
+        "(It started too many processes: with their threads it may have 128.)",
+        mark="bad8.py",
+    ),
 ]
 AFTER_A_WHILE = [
     Fault(
@@ -123,8 +130,9 @@ def serving(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> It
     if request.param == "docker":
         images.base_image()
     process = ServingProcess(
-        database, tmp_path, SERVING_LAUNCHER=request.param, SERVING_DEPLOY_TIMEOUT=str(PATIENCE)
-    )
+        database, tmp_path, SERVING_LAUNCHER=request.param, SERVING_DEPLOY_TIMEOUT=str(PATIENCE),
+        SERVING_REPLICA_PROCESSES="128",
+    )  # fmt: skip
     process.start()
     try:
         yield process

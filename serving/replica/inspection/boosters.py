@@ -12,6 +12,7 @@ from serving.replica.inspection.description import (
     Description,
     schema_of,
 )
+from serving.replica.inspection.ubjson import Reader, UbjsonError
 
 _TREES_END = b"end of trees"
 TAIL = 64 * 1024
@@ -58,12 +59,27 @@ def _lightgbm(artefact: Path) -> Description:
 def _xgboost_json(artefact: Path) -> Description:
     if artefact.stat().st_size > MOST_JSON:
         # Reading it would hold up every other thread for seconds.
-        return _xgboost_binary(artefact)
+        return _xgboost_end(artefact)
     try:
         model: dict[str, Any] = json.loads(artefact.read_bytes())
     except ValueError as error:
         raise DamagedArtefactError(f"the XGBoost file is not whole JSON: {error}") from error
-    release = ".".join(map(str, model.get("version", ())))
+    return _xgboost(model)
+
+
+def _xgboost_binary(artefact: Path) -> Description:
+    # Mapped: arrays, which are nearly all of it, are passed over.
+    with artefact.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        model = Reader(memoryview(mapped)).value()
+    except UbjsonError as error:
+        raise DamagedArtefactError(f"the XGBoost file is not whole: {error}") from error
+    return _xgboost(model)
+
+
+def _xgboost(model: dict[str, Any]) -> Description:
+    release = ".".join(map(str, model.get("version") or ()))
     learner = model["learner"]
     names, types = learner.get("feature_names") or [], learner.get("feature_types") or []
     numeric = all(one in ("float", "int", "i", "q") for one in types)
@@ -74,7 +90,7 @@ def _xgboost_json(artefact: Path) -> Description:
     )  # fmt: skip
 
 
-def _xgboost_binary(artefact: Path) -> Description:
+def _xgboost_end(artefact: Path) -> Description:
     with artefact.open("rb") as file:
         file.seek(-min(TAIL, artefact.stat().st_size), io.SEEK_END)
         end = file.read()

@@ -12,12 +12,15 @@ EXAMPLES = [
     Example("scikit_learn", "sklearn"),
     Example("skops_file", "sklearn"),
     Example("python_function", "python", scores=None),
-    Example("xgboost_model", "xgboost", frozenset({"no", "yes"}), options=("--classes", "no,yes")),
+    Example(
+        "xgboost_model", "xgboost", frozenset({"no", "yes"}), options=("--classes", "no,yes"),
+        tells_inputs=True,
+    ),
     Example("lightgbm_model", "lightgbm", tells_inputs=True),
     Example("onnx_model", "onnx", tells_inputs=True),
     Example("mlflow_model", "mlflow", scores=None, tells_inputs=True),
     Example("river_model", "river"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.timeout(300)

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from serving.launchers.base import UNLIMITED, Launcher, Limits, Replica, TellsSoFar
-from serving.launchers.options import DockerOptions
+from serving.launchers.options import TASKS, DockerOptions
 from serving.launchers.process import ProcessLauncher
 from serving.records import Version
 from serving.replica.protocol import Encoding, Frame, Kind
@@ -23,10 +23,10 @@ PATIENCE = 60.0
 GRACE = timedelta(seconds=3)
 
 
-def launcher_of(kind: str, folder: Path) -> Launcher:
+def launcher_of(kind: str, folder: Path, *, tasks: int = TASKS) -> Launcher:
     """A launcher as the service makes it for a data folder."""
     if kind == "process":
-        return ProcessLauncher(folder)
+        return ProcessLauncher(folder, tasks=tasks)
     if kind == "kubernetes":
         from serving.launchers.kubernetes import KubernetesLauncher
         from serving.launchers.kubernetes_settings import KubernetesSettings
@@ -37,7 +37,7 @@ def launcher_of(kind: str, folder: Path) -> Launcher:
     from serving.launchers.docker import DockerLauncher
 
     network = {"docker": "none", "docker over TCP": "own"}[kind]
-    return DockerLauncher(folder, DockerOptions(network=network))
+    return DockerLauncher(folder, DockerOptions(network=network, tasks=tasks))
 
 
 class Talk:
@@ -124,11 +124,11 @@ async def said(replica: Replica, words: str, within: float = PATIENCE) -> None:
 
 
 def marked(mark: str) -> list[int]:
-    """Processes of this machine, in containers too, with a word on their command line."""
+    """Processes of this machine, in containers too, with a mark on their command line."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and mark in (
-            process.info["cmdline"] or []
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(
+            mark in word for word in process.info["cmdline"] or []
         ):
             found.append(process.pid)
     return found

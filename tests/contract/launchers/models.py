@@ -85,3 +85,38 @@ CHATTERS = """
     def answer(rows):
         return rows[:, 0]
 """
+
+DOUBLES = """
+    import os, time
+    for _ in range(11):
+        os.fork()
+    time.sleep(600)
+"""
+"""Every process forks: 2,048 of them where nobody holds it."""
+DOUBLES_APART = """
+    import os, time
+    for _ in range(1500):
+        if os.fork() == 0:
+            os.setsid()
+            os.fork() and os._exit(0)
+            time.sleep(600)
+    time.sleep(600)
+"""
+"""Each leaves the group and the session, and its parent ends."""
+THREADS = """
+    import threading, time
+    for _ in range(1500):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    time.sleep(600)
+"""
+INSISTS = """
+    import os, time
+    for _ in range(1500):
+        try:
+            if os.fork() == 0:
+                time.sleep(600)
+        except OSError:
+            time.sleep(0.01)
+    time.sleep(600)
+"""
+"""Goes on where it is refused a process, and says nothing of it."""

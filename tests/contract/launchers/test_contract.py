@@ -239,6 +239,33 @@ def test_two_replicas_of_a_version_run_side_by_side(launcher: Launcher, tmp_path
     asyncio.run(run())
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("code", ["DOUBLES", "DOUBLES_APART", "THREADS", "INSISTS"])
+def test_a_model_that_starts_processes_without_end_is_ended_with_all_of_them_and_told(
+    kind: str, code: str, tmp_path: Path
+) -> None:
+    if kind == "kubernetes":
+        pytest.skip("how many processes a pod may have is its node's to say")
+    launcher, mark = launcher_of(kind, tmp_path / "replicas", tasks=64), uuid4().hex
+
+    async def run() -> None:
+        async with running(launcher, python_version(tmp_path, models.SUMS, name="m:2")) as other:
+            assert await other.greet() is not None
+            of = python_version(tmp_path, getattr(models, code), name=f"m:{mark}")
+            async with running(launcher, of) as talk:
+                assert await talk.greet(within=8) is None
+                # As where it was not ready in time: a container goes on with what it has.
+                talk.replica.kill()
+                await talk.replica.stop(timedelta(0))
+                assert talk.replica.last_words().endswith(
+                    "(It started too many processes: with their threads it may have 64.)"
+                )
+            assert marked(mark) == []
+            assert await other.ask(1.0, 2.0) == b"3.0"
+
+    asyncio.run(run())
+
+
 def test_an_artefact_that_is_gone_is_a_named_end(launcher: Launcher, tmp_path: Path) -> None:
     async def run() -> str:
         of = python_version(tmp_path, models.SUMS)

@@ -112,6 +112,27 @@ def test_no_bytes_do_more_than_be_refused(tmp_path: Path, data: bytes, head: byt
         inspect(kept(tmp_path, head + data))
 
 
+@pytest.mark.parametrize("form", ["ubj", "json"])
+def test_a_booster_of_xgboost_tells_its_names_and_its_release(tmp_path: Path, form: str) -> None:
+    import xgboost
+
+    rows = np.random.default_rng(1).normal(size=(50, 2))
+    matrix = xgboost.DMatrix(rows, rows[:, 0] > 0, feature_names=["age", "hour"])
+    booster = xgboost.train({"objective": "binary:logistic"}, matrix, 3)
+    path = tmp_path / f"model.{form}"
+    booster.save_model(path)
+    found = inspect(path)
+    assert found.input_schema is not None
+    assert list(found.input_schema["properties"]) == ["age", "hour"]
+    assert found.made_with == {"xgboost": xgboost.__version__}
+    for end in (100, path.stat().st_size // 2, path.stat().st_size - 1):
+        with pytest.raises(DamagedArtefactError, match="the XGBoost file is not whole"):
+            expect(kept(tmp_path, path.read_bytes()[:end]), "xgboost")
+    # Names that nobody gave are not made up.
+    xgboost.train({}, xgboost.DMatrix(rows, rows[:, 0]), 1).save_model(path)
+    assert inspect(path).input_schema is None
+
+
 @pytest.mark.parametrize(
     ("wrote", "fits"),
     [("{major}.{minor}.99", True), ("0.1.0", False), ("{major}.99.0", False)],
