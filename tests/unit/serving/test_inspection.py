@@ -122,6 +122,7 @@ def test_a_booster_of_xgboost_tells_its_names_and_its_release(tmp_path: Path, fo
     path = tmp_path / f"model.{form}"
     booster.save_model(path)
     found = inspect(path)
+    assert found is not None
     assert found.input_schema is not None
     assert list(found.input_schema["properties"]) == ["age", "hour"]
     assert found.made_with == {"xgboost": xgboost.__version__}
@@ -130,7 +131,9 @@ def test_a_booster_of_xgboost_tells_its_names_and_its_release(tmp_path: Path, fo
             expect(kept(tmp_path, path.read_bytes()[:end]), "xgboost")
     # Names that nobody gave are not made up.
     xgboost.train({}, xgboost.DMatrix(rows, rows[:, 0]), 1).save_model(path)
-    assert inspect(path).input_schema is None
+    unnamed = inspect(path)
+    assert unnamed is not None
+    assert unnamed.input_schema is None
 
 
 @pytest.mark.parametrize(
