@@ -240,12 +240,21 @@ def test_two_replicas_of_a_version_run_side_by_side(launcher: Launcher, tmp_path
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("code", ["DOUBLES", "DOUBLES_APART", "THREADS", "INSISTS"])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("process", "DOUBLES"),
+        ("process", "DOUBLES_APART"),
+        ("process", "THREADS"),
+        pytest.param("docker", "DOUBLES", marks=pytest.mark.containers),
+        pytest.param("docker", "INSISTS", marks=pytest.mark.containers),
+    ],
+    # How many processes a pod may have is its node's to say.
+    indirect=["kind"],
+)
 def test_a_model_that_starts_processes_without_end_is_ended_with_all_of_them_and_told(
     kind: str, code: str, tmp_path: Path
 ) -> None:
-    if kind == "kubernetes":
-        pytest.skip("how many processes a pod may have is its node's to say")
     launcher, mark = launcher_of(kind, tmp_path / "replicas", tasks=64), uuid4().hex
 
     async def run() -> None:
@@ -253,7 +262,7 @@ def test_a_model_that_starts_processes_without_end_is_ended_with_all_of_them_and
             assert await other.greet() is not None
             of = python_version(tmp_path, getattr(models, code), name=f"m:{mark}")
             async with running(launcher, of) as talk:
-                assert await talk.greet(within=8) is None
+                assert await talk.greet(within=4) is None
                 # As where it was not ready in time: a container goes on with what it has.
                 talk.replica.kill()
                 await talk.replica.stop(timedelta(0))
