@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	python=$$($$name -c 'import sys; print(sys.executable)'); break; done; \
 	if [ -z "$${python:-}" ]; then echo "expected python3 of 3.11 or newer on the path, found none" >&2; exit 1; fi
 
-.PHONY: help install demo test test-frameworks test-containers test-kubernetes lint format up screenshots clean
+.PHONY: help install demo test test-frameworks test-containers test-kubernetes lint format images push up screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -58,6 +58,12 @@ lint: install ## Check form, types and who imports whom
 format: install ## Bring the code into form
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
+
+images: ## Build the images that a cluster pulls: ours and those of replicas (FRAMEWORKS, VERSION)
+	@deploy/images build
+
+push: ## Push them to REGISTRY
+	@deploy/images push
 
 up: install ## Start the whole service on this machine
 	@$(VENV)/bin/leadsman up $(ARGS)

@@ -5,9 +5,11 @@ import io
 import re
 import sys
 import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import serving.replica
 from serving.records import Version
@@ -32,6 +34,9 @@ LIBRARIES = {
 }
 """Distributions that a framework's artefacts need, for versions that state no requirements: of each
 the release that the service has itself, if it has one."""
+
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The service's, as `3.12`."""
 
 NEEDED = "numpy"
 """What the replica program itself imports."""
@@ -87,13 +92,23 @@ def environment_of(version: Version, base: str) -> Environment:
         Image to begin with; `{python}` in it becomes the Python that the version states, as `3.12`,
         or the service's own.
     """
-    return Environment(base.replace("{python}", python_of(version)), requirements_of(version))
+    return environment_for(version.framework, version.manifest, base)
+
+
+def environment_for(framework: str, manifest: Mapping[str, Any], base: str) -> Environment:
+    """As `environment_of`, of a version that need not be there."""
+    python = stated_python(manifest) or OWN_PYTHON
+    requirements = _requirements(framework, manifest.get("requirements"))
+    return Environment(base.replace("{python}", python), requirements)
 
 
 def requirements_of(version: Version) -> tuple[str, ...]:
     """What a version states, or its framework's packages as the service has them; with numpy."""
-    stated = version.manifest.get("requirements")
-    wanted = list(stated) if stated else _own_releases(version.framework)
+    return _requirements(version.framework, version.manifest.get("requirements"))
+
+
+def _requirements(framework: str, stated: Sequence[str] | None) -> tuple[str, ...]:
+    wanted = list(stated) if stated else _own_releases(framework)
     if not any(_distribution(one) == NEEDED for one in wanted):
         # Of stated ones the resolver may choose: an old release of theirs wants an old numpy.
         wanted.append(NEEDED if stated else _pinned(NEEDED) or NEEDED)
@@ -102,8 +117,13 @@ def requirements_of(version: Version) -> tuple[str, ...]:
 
 def python_of(version: Version) -> str:
     """The Python that a version states, as `3.12`, or the service's own."""
-    stated = re.match(r"\d+\.\d+", str(version.manifest.get("python") or ""))
-    return stated[0] if stated else f"{sys.version_info.major}.{sys.version_info.minor}"
+    return stated_python(version.manifest) or OWN_PYTHON
+
+
+def stated_python(manifest: Mapping[str, Any]) -> str | None:
+    """The Python that a manifest states, as `3.12`."""
+    stated = re.match(r"\d+\.\d+", str(manifest.get("python") or ""))
+    return stated[0] if stated else None
 
 
 def _own_releases(framework: str) -> list[str]:

@@ -39,7 +39,6 @@ from serving.launchers.cluster import (
     Cluster,
     Kind,
 )
-from serving.launchers.differences import differences
 from serving.launchers.environments import environment_of, python_of
 from serving.launchers.kubernetes_leftovers import Leftovers
 from serving.launchers.kubernetes_objects import (
@@ -47,9 +46,10 @@ from serving.launchers.kubernetes_objects import (
     OWNER,
     SERVICE,
     Manifests,
-    Shape,
 )
+from serving.launchers.kubernetes_pod_spec import Shape
 from serving.launchers.kubernetes_pods import NOT_STARTED, End, has_left, is_leaving, refusal
+from serving.launchers.kubernetes_repair import repair
 from serving.launchers.kubernetes_replica import (
     FAILURES,
     KILL_GRACE,
@@ -290,31 +290,8 @@ class KubernetesLauncher:
         """Compare what is there with what should be, and change what differs."""
         with self._changing:
             self._delete_doomed(KILL_GRACE)
-            found = {
-                (kind, one.metadata.name): one
-                for kind in (DEPLOYMENTS, SERVICES, BUDGETS)
-                for one in self.cluster.find(kind, {OWNER: self._owner})
-            }
             for group in list(self._groups.values()):
                 if not group.replicas:
                     self._delete(group)
-                    continue
-                for kind, wanted in self._wanted(group):
-                    there = found.get((kind, wanted.metadata.name))
-                    if edits := self._edits(group, kind, wanted, there):
-                        put = self.cluster.put(kind, wanted)
-                        if kind is DEPLOYMENTS:
-                            group.generation = put.metadata.generation
-                        log.warning(
-                            "drift_repaired kind=%s name=%s fields=%s",
-                            kind.noun, wanted.metadata.name, ",".join(edits),
-                        )  # fmt: skip
-
-    def _edits(self, group: Group, kind: Kind, wanted: Any, there: Any) -> list[str]:
-        """Where an object is not as it should be; at its root where it is not there."""
-        if there is None or there.metadata.deletion_timestamp is not None:
-            return ["all"]
-        edits = differences(self.cluster.plain(wanted), self.cluster.plain(there))
-        if not edits and kind is DEPLOYMENTS and there.metadata.generation != group.generation:
-            return ["spec"]
-        return edits
+            wanted = {group.name: self._wanted(group) for group in self._groups.values()}
+            repair(self.cluster, self._owner, list(self._groups.values()), wanted)

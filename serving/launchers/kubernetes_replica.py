@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from serving.launchers.base import LAST_WORDS_BYTES, LauncherUnavailableError, StartRefusedError
 from serving.launchers.cluster import Cluster
-from serving.launchers.kubernetes_objects import PORT, Shape
+from serving.launchers.kubernetes_pod_spec import PORT, Shape
 from serving.launchers.kubernetes_pods import (
     NOT_STARTED,
     SIGKILL,

@@ -6,6 +6,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from serving.launchers import replica_image
 from serving.launchers.environments import Environment, environment_of
 from serving.records import Version
 from tests.support.data_plane import version
@@ -52,3 +55,16 @@ def test_the_build_reads_the_replica_alone() -> None:
     assert "Dockerfile" in names
     assert "serving/replica/main.py" in names
     assert not [one for one in names if one.startswith("serving/launchers")]
+
+
+def test_the_image_that_is_built_for_a_cluster_is_the_one_that_a_pod_asks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stated = ["--requirement", "numpy==2.0.0", "--requirement", "a==1", "--python", "3.12.1"]
+    assert replica_image.main(["--framework", "sklearn", *stated]) == 0
+    name, base = capsys.readouterr().out.split()
+    made = environment_of(of(requirements=["a==1", "numpy==2.0.0"], python="3.12.1"), BASE)
+    assert (name, base) == (made.image, "python:3.12-slim")
+    context = tmp_path / "context.tar"
+    replica_image.main(["--framework", "sklearn", *stated, "--context", str(context)])
+    assert context.read_bytes() == made.context().getvalue()

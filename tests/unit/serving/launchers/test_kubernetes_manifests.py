@@ -11,7 +11,8 @@ import yaml
 from kubernetes import client
 
 from serving.launchers.base import UNLIMITED, Limits
-from serving.launchers.kubernetes_objects import APP, PORT, Manifests, Shape
+from serving.launchers.kubernetes_objects import APP, Manifests
+from serving.launchers.kubernetes_pod_spec import PORT, Shape
 from serving.launchers.kubernetes_settings import KubernetesSettings
 from tests.support.data_plane import version
 
@@ -82,10 +83,55 @@ def test_what_runs_may_do_nothing_that_it_need_not() -> None:
             assert container["resources"]["limits"]["memory"]
 
 
-def test_the_network_policy_knows_replicas_by_their_label_and_port() -> None:
-    policy = next(one for one in documents() if one["kind"] == "NetworkPolicy")
-    assert policy["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": APP}
-    assert policy["spec"]["ingress"][0]["ports"] == [{"port": PORT, "protocol": "TCP"}]
+def policies() -> dict[str, dict[str, Any]]:
+    """Network policies by the name of the pods that they are for."""
+    return {
+        one["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: one["spec"]
+        for one in documents()
+        if one["kind"] == "NetworkPolicy"
+    }
+
+
+def ports(rules: list[dict[str, Any]]) -> set[int]:
+    return {port["port"] for rule in rules for port in rule["ports"]}
+
+
+def test_every_pod_has_a_network_policy_and_every_policy_pods() -> None:
+    templates = [
+        one["spec"]["template"] for one in documents() if "template" in one.get("spec", {})
+    ]
+    named = {one["metadata"]["labels"]["app.kubernetes.io/name"] for one in templates}
+    assert policies().keys() == named | {APP}
+    assert all(one["policyTypes"] == ["Ingress", "Egress"] for one in policies().values())
+
+
+def test_a_replica_is_spoken_to_by_serving_alone_and_speaks_to_nobody() -> None:
+    of = policies()[APP]
+    (rule,) = of["ingress"]
+    serving = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "leadsman-serving"}}}
+    assert rule["from"] == [serving]
+    assert ports([rule]) == {PORT}
+    assert not of.get("egress")
+
+
+def test_what_a_policy_lets_in_is_what_a_container_listens_to() -> None:
+    for one in documents():
+        if "template" in one.get("spec", {}):
+            template = one["spec"]["template"]
+            container = template["spec"]["containers"][0]
+            listens = {port["containerPort"] for port in container.get("ports", ())}
+            name = template["metadata"]["labels"]["app.kubernetes.io/name"]
+            assert ports(policies()[name].get("ingress", [])) == listens
+
+
+def test_all_three_reach_postgres_and_names_and_each_what_else_it_needs() -> None:
+    serving, monitor, migrations = (
+        ports(policies()[f"leadsman-{name}"]["egress"])
+        for name in ("serving", "monitor", "migrations")
+    )
+    assert migrations == {5432, 53}
+    assert serving == {5432, 53, PORT, 443, 6443}
+    assert monitor == {5432, 53, 8000, 443, 465, 587, 9093}
 
 
 def test_the_autoscaler_asks_for_what_the_adapter_gives() -> None:

@@ -1,0 +1,153 @@
+"""`deploy/kubernetes` and a real API server: what it admits, what serving's account may do."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.support.kubernetes.fixtures import NAMESPACE
+
+if TYPE_CHECKING:
+    from tests.support.kubernetes.control_plane import ControlPlane
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(180)]
+FOLDER = Path(__file__).parents[3] / "deploy/kubernetes"
+OLDER = {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
+"""What a server of 1.20 knows in an earlier form; the fields that we use are the same."""
+MAY = {
+    "apps/deployments": {"get", "list", "create", "update", "patch", "delete"},
+    "services": {"get", "list", "create", "update", "delete"},
+    "policy/poddisruptionbudgets": {"get", "list", "create", "update", "delete"},
+    "pods": {"list", "delete"},
+    "pods/log": {"get"},
+}
+"""All that serving's account may do, in its own namespace."""
+EVERYBODY = {
+    "authorization.k8s.io/selfsubjectaccessreviews": {"create"},
+    "authorization.k8s.io/selfsubjectrulesreviews": {"create"},
+}
+"""What the server lets everybody do: ask what one may do oneself."""
+
+
+def documents() -> Iterator[dict[str, Any]]:
+    """As kustomize builds them: in the namespace that it names."""
+    told = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+    for name in told["resources"]:
+        for one in yaml.safe_load_all((FOLDER / name).read_text()):
+            if one["kind"] != "Namespace":
+                one["metadata"]["namespace"] = told["namespace"]
+            for subject in one.get("subjects", ()):
+                subject["namespace"] = told["namespace"]
+            yield one
+
+
+@pytest.fixture
+def applied(control_plane: "ControlPlane") -> Iterator[list[dict[str, Any]]]:
+    """All of it, applied on the server's side twice; taken away afterwards."""
+    from kubernetes.dynamic import DynamicClient
+
+    api = control_plane.api()
+    dynamic = DynamicClient(api)
+    answers = []
+    try:
+        # As one who applies a folder again: what was told once is no conflict.
+        for _ in range(2):
+            answers = [_apply(dynamic, one) for one in documents()]
+        yield answers
+    finally:
+        dynamic.resources.get(api_version="v1", kind="Namespace").delete(
+            "leadsman", grace_period_seconds=0
+        )
+
+
+def _apply(dynamic: Any, one: dict[str, Any]) -> dict[str, Any]:
+    one = one | {"apiVersion": OLDER.get(one["apiVersion"], one["apiVersion"])}
+    kind = dynamic.resources.get(api_version=one["apiVersion"], kind=one["kind"])
+    answer: dict[str, Any] = kind.server_side_apply(
+        body=one, name=one["metadata"]["name"], namespace=one["metadata"].get("namespace"),
+        field_manager="test", _request_timeout=20,
+    ).to_dict()  # fmt: skip
+    return answer
+
+
+def test_a_server_takes_every_manifest_and_its_controllers_make_pods_of_them(
+    control_plane: "ControlPlane", applied: list[dict[str, Any]]
+) -> None:
+    from kubernetes import client
+
+    for wanted, got in zip(documents(), applied, strict=True):
+        assert (got["kind"], got["metadata"]["name"]) == (
+            wanted["kind"],
+            wanted["metadata"]["name"],
+        )
+    core: Any = client.CoreV1Api(control_plane.api())
+    wanted_pods = {"leadsman-serving": 2, "leadsman-monitor": 2, "leadsman-migrations": 1}
+    until = time.monotonic() + 60
+    while True:
+        found: dict[str, int] = dict.fromkeys(wanted_pods, 0)
+        for one in core.list_namespaced_pod("leadsman", _request_timeout=10).items:
+            found[one.metadata.labels["app.kubernetes.io/name"]] += 1
+        if found == wanted_pods:
+            break
+        assert time.monotonic() < until, found
+        time.sleep(0.3)
+    claims = core.list_namespaced_persistent_volume_claim("leadsman", _request_timeout=10).items
+    assert {one.metadata.name for one in claims} == {
+        "leadsman-artefacts", "journal-leadsman-serving-0", "journal-leadsman-serving-1",
+    }  # fmt: skip
+
+
+def test_servings_account_may_do_what_the_launcher_does_and_nothing_else(
+    control_plane: "ControlPlane",
+) -> None:
+    """Every verb on every resource that the server has, asked of its authoriser."""
+    from kubernetes import client
+
+    api = control_plane.api()
+    reviews: Any = client.AuthorizationV1Api(api)
+    allowed: dict[str, dict[str, set[str]]] = {NAMESPACE: {}, "kube-system": {}, "": {}}
+    for group, resource, verbs in _resources(api):
+        for namespace, found in allowed.items():
+            for verb in verbs:
+                if _may(reviews, namespace, group, resource, verb):
+                    name = f"{group}/{resource}" if group else resource
+                    found.setdefault(name, set()).add(verb)
+    assert allowed == {NAMESPACE: MAY | EVERYBODY, "kube-system": EVERYBODY, "": EVERYBODY}
+
+
+def _resources(api: Any) -> Iterator[tuple[str, str, list[str]]]:
+    """Group, resource and verbs of all that a server has, with what lies below pods and tokens."""
+
+    from kubernetes.dynamic import DynamicClient
+
+    dynamic = DynamicClient(api)
+
+    def ask(path: str) -> Any:
+        return dynamic.request("GET", path, _request_timeout=10, serializer=lambda _, said: said)
+
+    groups = ["api/v1"]
+    groups += [f"apis/{one['preferredVersion']['groupVersion']}" for one in ask("/apis/")["groups"]]
+    for path in groups:
+        group = "" if path == "api/v1" else path.split("/")[1]
+        for one in ask(f"/{path}")["resources"]:
+            yield group, one["name"], [*one["verbs"], "deletecollection", "impersonate"]
+
+
+def _may(reviews: Any, namespace: str, group: str, resource: str, verb: str) -> bool:
+    from kubernetes import client
+
+    name, _, below = resource.partition("/")
+    asked = client.V1SubjectAccessReview(
+        spec=client.V1SubjectAccessReviewSpec(
+            user=f"system:serviceaccount:{NAMESPACE}:leadsman-serving",
+            groups=["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}",
+                    "system:authenticated"],
+            resource_attributes=client.V1ResourceAttributes(
+                namespace=namespace, group=group, resource=name, subresource=below, verb=verb
+            ),
+        )
+    )  # fmt: skip
+    return bool(reviews.create_subject_access_review(asked, _request_timeout=10).status.allowed)
