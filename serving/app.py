@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ from serving.api import (
 from serving.api import (
     replicas as replicas_api,
 )
+from serving.api.connection import end_stalled
 from serving.api.context import Replayed, Services
 from serving.api.limits import BodyLimit
 from serving.api.prediction_protocol import PredictionProtocol
@@ -81,6 +83,10 @@ WARM_WITHIN = 15.0
 is warm the others have more to offer."""
 STARTUP_FAILED = 3
 """Exit status where the process could not begin to answer."""
+CONNECTIONS = 65_536
+"""Descriptors that a process asks for, where the system allows it."""
+LOOK_EVERY = 50
+"""Tenths of a second between two looks for connections on which a request stands still."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 RETRY_PAUSE = 1.0
 """Seconds before a task of the process is begun again after it failed."""
@@ -344,19 +350,35 @@ def create_api(settings: Settings) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_EVERY == 0:
+            end_stalled(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         spare_what_stays()
 
 
+def _allow_connections() -> None:
+    """Open as many as the system lets us: the usual limit is for programs that have few."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(most, CONNECTIONS)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def serve(settings: Settings) -> None:
     """Answer until the process is told to stop."""
+    _allow_connections()
     config = uvicorn.Config(
         create_api(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
         http=PredictionProtocol,
+        # No route is one: a connection that is upgraded would only be held.
+        ws="none",
         lifespan="on",
         access_log=False,
         # Nothing here reads a client's address, and neither header tells a client anything.

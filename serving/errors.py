@@ -14,6 +14,7 @@
     │   └── InvalidFeedbackError                       invalid_feedback
     ├── MalformedBodyError                         400 malformed_body
     ├── BodyTooLargeError                          413 body_too_large
+    ├── HeadTooLargeError                          431 head_too_large
     ├── UnauthenticatedError                       401 unauthenticated
     ├── ScopeMissingError                          403 scope_missing
     ├── NotFoundError                              404
@@ -204,6 +205,17 @@ class BodyTooLargeError(ServingError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Expected at most {limit} bytes, received more.")
+
+
+class HeadTooLargeError(ServingError):
+    """The request's line and headers are longer than any request needs."""
+
+    status = 431
+    code = "head_too_large"
+    title = "The request's head is too large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Expected at most {limit} bytes of line and headers, received more.")
 
 
 class UnauthenticatedError(ServingError):

@@ -4,7 +4,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.problems import problem_response
-from serving.errors import BodyTooLargeError
+from serving.errors import BodyTooLargeError, ServingError
+from serving.keys import KeyRing
 
 LARGE = "/v1/models/"
 """Below this path artefacts and reference rows are taken."""
@@ -23,8 +24,18 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._large_limit if scope["path"].startswith(LARGE) else self._limit
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        limit, headers = self._limit, dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if scope["path"].startswith(LARGE):
+            limit = self._large_limit
+            if b"transfer-encoding" in headers or not length.isdigit() or int(length) > self._limit:
+                # The framework reads a form before it asks who sent it.
+                keys: KeyRing = scope["app"].state.services.keys
+                try:
+                    keys.check(headers.get(b"authorization"), "admin")
+                except ServingError as error:
+                    await problem_response(error)(scope, receive, send)
+                    return
         if length.isdigit() and int(length) > limit:
             await problem_response(BodyTooLargeError(limit))(scope, receive, send)
             return

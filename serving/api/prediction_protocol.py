@@ -11,20 +11,15 @@ import logging
 from functools import partial
 from typing import Any
 
-from starlette.responses import Response
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from serving.api.connection import BoundedConnection
 from serving.api.context import Services
 from serving.api.prediction_bodies import Asked, answer, read_quickly
-from serving.api.problems import problem_response
 from serving.errors import InternalError, ServingError
 from serving.inference import ActiveRoute, Prediction
 
@@ -64,7 +59,7 @@ class DirectCycle:
         self.message_event = _NOBODY
 
 
-class PredictionProtocol(HttpToolsProtocol):
+class PredictionProtocol(BoundedConnection):
     """One connection."""
 
     def __init__(
@@ -84,6 +79,7 @@ class PredictionProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Decide who answers."""
+        self._unread = 0
         self._direct = direct = self._eligible()
         if direct is None:
             super().on_headers_complete()
@@ -95,6 +91,7 @@ class PredictionProtocol(HttpToolsProtocol):
         if self._direct is None:
             super().on_body(body)
         else:
+            self._unread = 0
             self._direct.body += body
 
     def on_message_complete(self) -> None:
@@ -138,6 +135,12 @@ class PredictionProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.flow is not None:
             self.flow.read_paused = False
+
+    def awaited(self) -> object:
+        """Nothing once the body of a prediction is there; a short one is owed as a whole."""
+        if isinstance(self.cycle, DirectCycle) and not self.cycle.response_complete:
+            return self._direct
+        return super().awaited()
 
     def _eligible(self) -> DirectCycle | None:
         """What this request is, if it is a prediction like most."""
@@ -213,14 +216,6 @@ class PredictionProtocol(HttpToolsProtocol):
         if not direct.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-    def _problem(self, error: ServingError, keep_alive: bool) -> bytes:
-        response: Response = problem_response(error)
-        headers = [*self.server_state.default_headers, *response.raw_headers]
-        if not keep_alive:
-            headers.append((b"connection", b"close"))
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        return b"%s%s\r\n%s" % (STATUS_LINE[response.status_code], lines, response.body)
 
 
 class _Starts:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import math
 import os
 import resource
@@ -40,6 +41,8 @@ from serving.launchers.environment_store import EnvironmentStore
 from serving.launchers.options import TASKS
 from serving.launchers.task_watch import NAME, Root, TaskWatch, end_all
 from serving.records import Version
+
+log = logging.getLogger("serving.launchers")
 
 LOG_LIMIT = 1024 * 1024
 """Bytes of standard error at which all but the end is dropped: a model may print for ever."""
@@ -305,12 +308,16 @@ class ProcessLauncher:
     def _look_at_logs(self) -> None:
         """Trim what grew too long, as long as replicas run."""
         self._running = [one for one in self._running if one.status() is None]
-        for one in self._running:
-            one.trim()
         self._trimming = None
         if self._running:
             loop = asyncio.get_running_loop()
             self._trimming = loop.call_later(TRIM_INTERVAL, self._look_at_logs)
+        for one in self._running:
+            try:
+                one.trim()
+            except OSError as error:
+                # Descriptors or room on the disk ran out for now: it is tried again.
+                log.warning("log_not_trimmed error=%r", error)
 
     def _command(
         self, version: Version, python: Path | None, features: tuple[str, ...], fd: int

@@ -270,6 +270,18 @@ def test_a_key_may_do_what_its_scopes_say(serving: ServingProcess, client: httpx
     assert code(client.delete(f"/v1/keys/{own['id']}")) == "last_admin_key"
 
 
+def test_a_long_upload_is_read_from_those_who_may_send_it_alone(client: httpx.Client) -> None:
+    address = (client.base_url.host, client.base_url.port)
+    for lengths in ("Content-Length: 400000000", "Transfer-Encoding: chunked"):
+        with socket.create_connection(address, timeout=20) as stranger:
+            stranger.sendall(
+                "POST /v1/models/m/versions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n"
+                f"Content-Type: multipart/form-data; boundary=b\r\n{lengths}\r\n\r\n".encode()
+            )
+            # Before a byte of the body has come.
+            assert stranger.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
 def test_a_deleted_application_answers_nothing_and_keeps_its_name(client: httpx.Client) -> None:
     client.put(ROUTE, json=single("m:1"))
     assert client.delete("/v1/applications/fraud").status_code == 204

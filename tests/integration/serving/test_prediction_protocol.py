@@ -1,6 +1,7 @@
 """What HTTP allows beyond one request after the other: the quick way must keep its rules."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from serving.api.connection import STALLED_SECONDS, end_stalled
 from tests.support.data_plane import KEY, Plane, plane, python_version, started
 
 PATH = "/v1/applications/app/predictions"
@@ -187,3 +189,77 @@ def test_a_client_that_stops_in_the_middle_of_a_body_is_no_fault(
 
     talk(tmp_path, SUM, to)
     assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+ENDLESS = {
+    "a line": (b"GET /", b"x"),
+    "a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"x"),
+    "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"X-Many: x\r\n"),
+    "trailers": (
+        b"POST /v1/feedback HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n",
+        b"X-Many: x\r\n",
+    ),
+}
+
+
+def test_a_head_without_end_is_refused_and_holds_up_nobody(tmp_path: Path) -> None:
+    async def to(on: Plane, _: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        url = on.client.base_url
+        for what, (start, more) in ENDLESS.items():
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(start)
+            sent, piece = 0, more * (8192 // len(more))
+            try:
+                while sent < 64 * 2**20:
+                    writer.write(piece)
+                    sent += len(piece)
+                    await writer.drain()
+                told = await reader.read()
+            except ConnectionError:
+                told = b""
+            # What the kernel keeps on its way counts as sent; the rest of 64 MB was never taken.
+            assert sent < 16 * 2**20, what
+            assert told == b"" or told.startswith(b"HTTP/1.1 4"), what
+            writer.transport.abort()
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(request(1, "X-Long: " + "x" * 20_000) + request(2))
+        assert [(await answer(reader))[0] for _ in range(2)] == [200, 200]
+        writer.write(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 70_000)
+        told = await reader.read()
+        assert told.startswith(b"HTTP/1.1 431 ")
+        assert b'"code": "head_too_large"' in told
+        writer.transport.abort()
+
+    talk(tmp_path, SUM, to)
+
+
+def test_a_request_that_stands_still_is_not_waited_for(tmp_path: Path) -> None:
+    async def to(on: Plane, _: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        url = on.client.base_url
+        framework = request(5, path=f"{PATH}?x=1").replace(b"Length: 27", b"Length: 20000")[:-27]
+        begun = [b"", b"POST /v1", request(5)[:-3], framework, framework + b"x" * 3000]
+        still = [await asyncio.open_connection(url.host, url.port) for _ in begun]
+        for (_r, writer), sent in zip(still, begun, strict=True):
+            writer.write(sent)
+        goes_on = await asyncio.open_connection(url.host, url.port)
+        goes_on[1].write(framework)
+        await asyncio.sleep(0.1)
+        end_stalled(on.server.connections, 0.0)
+        goes_on[1].write(b"x" * 5000)
+        waits = await asyncio.open_connection(url.host, url.port)
+        waits[1].write(request(7))
+        await asyncio.sleep(0.1)
+        end_stalled(on.server.connections, STALLED_SECONDS - 1)
+        assert len(on.server.connections) == len(begun) + 3
+        end_stalled(on.server.connections, STALLED_SECONDS)
+        for reader, _w in still:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        # Who sends on is read on, and whose answer is under way gets it.
+        assert json.loads((await answer(waits[0]))[2])["output"] == 7
+        goes_on[1].write(b"x" * 15_000)
+        assert (await answer(goes_on[0]))[0] == 400
+        for _r, writer in (*still, goes_on, waits):
+            writer.transport.abort()
+
+    talk(tmp_path, SLOW, to)
