@@ -107,7 +107,9 @@ def _mean(interval: Json, *, share: bool) -> str | None:
     rows = _count(interval.get("rows", 0))
     low, high = interval.get("low"), interval.get("high")
     if low is None or high is None:
-        return f"{number(mean, share=share)} ({rows}: too few for an interval)"
+        few = interval.get("steps", 0) < 2  # of one nothing tells the spread
+        why = "too few for an interval" if few else "all alike, which tells no interval"
+        return f"{number(mean, share=share)} ({rows}: {why})"
     if share:
         # The mean of a few blocks has an interval that knows nothing of shares.
         low, high = max(low, 0.0), min(high, 1.0)

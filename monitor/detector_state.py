@@ -125,6 +125,11 @@ class Subject:
         return float(self.parameters.get("clip") or 1.0)
 
     @property
+    def signed(self) -> bool:
+        """Whether its values are differences of two versions."""
+        return "," in self.subject.partition("|")[0]
+
+    @property
     def kind(self) -> str:
         """Name of the detector in drift.catalog."""
         return detector_name(self.watch, self.parameters)
@@ -261,7 +266,7 @@ def _plain_row(one: Subject) -> WatchState:
         one.started_at,
         {
             "trace": one.trace.to_json(),
-            "mean": one.sums.interval(rows_per_step=one.block, scale=one.scale),
+            "mean": one.sums.interval(rows_per_step=one.block, scale=one.scale, signed=one.signed),
         },
     )
 

@@ -13,6 +13,9 @@ from monitor.records import Json
 TRACE_POINTS = 200
 """A trace that grows longer is thinned by half."""
 
+ROUNDING = 1e-12
+"""Share of the sum of squares that a difference must exceed to be more than rounding."""
+
 Floats = NDArray[np.float64]
 
 
@@ -37,16 +40,35 @@ class Sums:
         """Sums of the rest, where `other` is a part."""
         return Sums(self.n - other.n, self.total - other.total, self.squares - other.squares)
 
-    def interval(self, *, rows_per_step: int = 1, scale: float = 1.0, level: float = 0.95) -> Json:
+    def interval(
+        self,
+        *,
+        rows_per_step: int = 1,
+        scale: float = 1.0,
+        level: float = 0.95,
+        signed: bool = False,
+    ) -> Json:
         """Mean with a confidence interval, for one look and independent steps.
 
-        Wilson's interval for 0/1 steps, Student's for any others; none for fewer than two steps.
+        Wilson's interval for 0/1 steps, Student's for any others; of those none where all are the
+        same, or one alone, since nothing tells how far apart they may be.
+
+        Parameters
+        ----------
+        signed
+            Whether steps are differences in [-1, 1]: 0 and 1 alone do not make them shares then.
+            Where all are 0 the mean is no further from 0 than the share that differs may be large.
         """
         if self.n == 0:
             return {"mean": None, "low": None, "high": None, "steps": 0, "rows": 0, "method": None}
         mean = self.total / self.n
         binary = self.squares == self.total
-        low, high = (_wilson if binary else _student)(self, mean, level)
+        if signed and self.squares == 0:
+            high = _wilson(self, 0.0, level)[1]
+            low = None if high is None else -high
+        else:
+            binary = binary and not signed
+            low, high = (_wilson if binary else _student)(self, mean, level)
         return {
             "mean": mean * scale,
             "low": None if low is None else low * scale,
@@ -68,7 +90,10 @@ def _wilson(sums: Sums, mean: float, level: float) -> tuple[float | None, float 
 def _student(sums: Sums, mean: float, level: float) -> tuple[float | None, float | None]:
     if sums.n < 2:
         return None, None
-    variance = max(0.0, sums.squares - sums.n * mean * mean) / (sums.n - 1)
+    apart = sums.squares - sums.n * mean * mean
+    if apart <= ROUNDING * sums.squares:
+        return None, None
+    variance = apart / (sums.n - 1)
     half = float(stats.t.isf((1.0 - level) / 2, sums.n - 1)) * (variance / sums.n) ** 0.5
     return mean - half, mean + half
 

@@ -67,8 +67,8 @@ def alarm_of(
             "is_oldest_kept": rejection.onset > len(values) - 1,
             "note": "An estimate; no coverage is promised.",
         },
-        "before": before.interval(rows_per_step=block, scale=scale),
-        "after": after.interval(rows_per_step=block, scale=scale),
+        "before": before.interval(rows_per_step=block, scale=scale, signed=subject.signed),
+        "after": after.interval(rows_per_step=block, scale=scale, signed=subject.signed),
         "trace": subject.trace.plot(scale),
     }
     return Alarm(

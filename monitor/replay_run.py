@@ -180,7 +180,9 @@ class Run:
             "alarms": subject.alarms,
             "statistic": subject.statistic,
             "parameters": subject.parameters,
-            "mean": subject.sums.interval(rows_per_step=subject.block, scale=subject.scale),
+            "mean": subject.sums.interval(
+                rows_per_step=subject.block, scale=subject.scale, signed=subject.signed
+            ),
         }
 
     def _empty(self, watch: Watch) -> Json:
