@@ -1,6 +1,7 @@
 """A signal over any stretch of time, in as many points as a plot has room for."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.evidence import ROUNDING
 
 Floats = NDArray[np.float64]
 
@@ -55,6 +58,10 @@ def step_for(start: datetime, end: datetime, points: int, finest_s: int = 10) ->
 def intervals(n: NDArray[np.int64], total: Floats, squares: Floats) -> tuple[Floats, Floats]:
     """Bounds of the means: Wilson's where all values are 0 or 1, else Student's.
 
+    Wilson's has a width also where no value differs from another: none of twenty leaves 0 to 0.16.
+    Other values that do not differ tell nothing of how far apart they are: no bounds, never a band
+    of no width.
+
     Parameters
     ----------
     n, total, squares : shape (k,)
@@ -66,7 +73,8 @@ def intervals(n: NDArray[np.int64], total: Floats, squares: Floats) -> tuple[Flo
     spread = np.maximum(mean * (1 - mean), 0.0) / n + (z / (2 * n)) ** 2
     wilson = z / (1 + z * z / n) * np.sqrt(spread)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.maximum(squares - n * mean * mean, 0.0) / (n - 1)
+        apart = squares - n * mean * mean
+        variance = np.where(apart > ROUNDING * squares, apart, np.nan) / (n - 1)
         student = stats.t.isf((1 - LEVEL) / 2, n - 1) * np.sqrt(variance / n)
     binary = squares == total
     low = np.where(binary, np.maximum(centre - wilson, 0.0), mean - student)
@@ -75,12 +83,13 @@ def intervals(n: NDArray[np.int64], total: Floats, squares: Floats) -> tuple[Flo
 
 
 _SUMS = """
-    SELECT subject, CAST(floor(extract(epoch FROM at)) AS bigint) / :width * :width AS start,
+    SELECT signal, subject,
+           CAST(floor(extract(epoch FROM at)) AS bigint) / :width * :width AS start,
            sum(n) AS n, sum(total) AS total, sum(squares) AS squares
       FROM {table}
-     WHERE application_id = :application AND signal = :signal {step}
+     WHERE application_id = :application AND signal = ANY(:signals) {step}
        AND at >= :start AND at < :end
-  GROUP BY 1, 2 ORDER BY 1, 2
+  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 _BUCKETS = text(_SUMS.format(table="signal_summaries", step="AND step_s = :step"))
 _POINTS = text(_SUMS.format(table="signal_points", step=""))
@@ -127,17 +136,21 @@ async def read_span(
     return points.first or first, points.last + timedelta(seconds=finest_s) if points.last else last
 
 
+_Sums = dict[str, dict[str, list[tuple[int, int, float, float]]]]
+"""By signal and subject: start, count, sum and sum of squares of each stretch."""
+
+
 async def read_lines(
     connection: AsyncConnection,
     application: int,
-    signal: str,
+    signals: Sequence[str],
     start: datetime,
     end: datetime,
     *,
     points: int,
     finest_s: int = 10,
-) -> tuple[int, list[Line]]:
-    """Seconds of a stretch, and a line for each subject.
+) -> dict[str, tuple[int, list[Line]]]:
+    """By signal the seconds of a stretch, and a line for each subject.
 
     Parameters
     ----------
@@ -145,21 +158,30 @@ async def read_lines(
         Seconds of the finest sums (`MONITOR_SERIES_STEP`), a whole number of at least one.
     """
     width = step_for(start, end, points, finest_s)
-    wanted = {"application": application, "signal": signal, "start": start, "end": end}
-    found: Sequence[Row[Any]] = []
+    wanted = {"application": application, "start": start, "end": end}
+    rows: _Sums = defaultdict(lambda: defaultdict(list))
+    widths = dict.fromkeys(signals, width)
+    rest = list(signals)
     if width % MINUTE_S:
-        found = (await connection.execute(_POINTS, wanted | {"width": width})).all()
+        _keep(rows, await connection.execute(_POINTS, wanted | {"width": width, "signals": rest}))
         # They are gone after some days, or were never so fine: the minutes tell what is left.
-        width = width if found else MINUTE_S
-    if not found:
+        rest = [signal for signal in signals if signal not in rows]
+        widths |= dict.fromkeys(rest, MINUTE_S)
+        width = MINUTE_S
+    if rest:
         step = MINUTE_S if width % HOUR_S else HOUR_S
-        wanted |= {"step": step, "width": width}
-        found = (await connection.execute(_BUCKETS, wanted)).all()
-    rows: dict[str, list[tuple[int, int, float, float]]] = {}
+        wanted |= {"step": step, "width": width, "signals": rest}
+        _keep(rows, await connection.execute(_BUCKETS, wanted))
+    return {
+        signal: (widths[signal], [_line(subject, sums) for subject, sums in rows[signal].items()])
+        for signal in signals
+    }
+
+
+def _keep(rows: _Sums, found: Iterable[Row[Any]]) -> None:
     for row in found:
         sums = (row.start, int(row.n), row.total, row.squares)
-        rows.setdefault(row.subject, []).append(sums)
-    return width, [_line(subject, sums) for subject, sums in rows.items()]
+        rows[row.signal][row.subject].append(sums)
 
 
 def _line(subject: str, rows: Sequence[tuple[int, int, float, float]]) -> Line:

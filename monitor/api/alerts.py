@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, status
 
 from monitor import alerts
-from monitor.api.context import Admin, Reader, Transaction, named
+from monitor.api.context import Admin, Reader, Transaction, named, read_registry
 from monitor.api.forms import (
     AlertAnswer,
     AlertEventAnswer,
@@ -19,7 +19,6 @@ from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as store
-from monitor.store.registry import read_registry
 from monitor.telling import close_alert, tell
 from monitor.wall_clock import utc_now
 

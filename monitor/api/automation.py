@@ -7,12 +7,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.api.context import Admin, Reader, Transaction, named
+from monitor.api.context import Admin, Reader, Transaction, named, read_registry
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.records import Application
 from monitor.store import automation as store
-from monitor.store.registry import read_registry
 from monitor.store.remedies import read_begun
 
 router = APIRouter(

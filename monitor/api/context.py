@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -16,7 +17,7 @@ from monitor.figures import Figures
 from monitor.loop import Pulse
 from monitor.records import Application, Registry
 from monitor.settings import Settings
-from monitor.store.registry import read_registry
+from monitor.store import registry as registry_store
 from serving.schema import KeyRow
 
 
@@ -86,6 +87,25 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
 
 Reader = Annotated[Caller, Depends(needs("read"))]
 Admin = Annotated[Caller, Depends(needs("admin"))]
+
+
+_KNOWN: WeakKeyDictionary[AsyncEngine, tuple[tuple[str | None, ...], Registry]] = (
+    WeakKeyDictionary()
+)
+
+
+async def read_registry(connection: AsyncConnection) -> Registry:
+    """What serving knows by name; read anew only where it changed since the last request.
+
+    Every view asks for it, and of 200 applications it takes longer to make than the rest of a view.
+    """
+    # The token comes first: what changes between the two is read twice rather than never.
+    token = await registry_store.read_token(connection)
+    known = _KNOWN.get(connection.engine)
+    if known is None or known[0] != token:
+        known = token, await registry_store.read_registry(connection)
+        _KNOWN[connection.engine] = known
+    return known[1]
 
 
 async def named(connection: AsyncConnection, name: str) -> tuple[Application, Registry]:

@@ -83,7 +83,7 @@ async def application_health(
     route = registry.routes.get(found.id)
     current = route.current if route else None
     lines = []
-    for row in await watches.read_states(connection, list(by_id)):
+    for row in await watches.read_states(connection, list(by_id), whole=False):
         watch = by_id[row.watch_id]
         parts = [
             registry.versions[int(p)].name

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from monitor.api.context import Reader, Transaction
+from monitor.api.context import Reader, Transaction, read_registry
 from monitor.api.forms import RemedyAnswer
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
@@ -16,7 +16,6 @@ from monitor.incident import spans, timeline
 from monitor.incident_text import markdown
 from monitor.settings import Tier
 from monitor.store.incidents import read_alert_row, read_traces
-from monitor.store.registry import read_registry
 
 router = APIRouter(
     prefix="/v1/incidents", tags=["incidents"], responses=PROBLEMS, route_class=Changes

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from monitor import metrics
-from monitor.api.context import Admin, Reader, StateOf, Transaction, named
+from monitor.api.context import Admin, Reader, StateOf, Transaction, named, read_registry
 from monitor.api.forms import Reason, RemedyAnswer
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
@@ -13,7 +13,6 @@ from monitor.remedies import IN_FLIGHT
 from monitor.store import alerts as alert_store
 from monitor.store import automation
 from monitor.store import remedies as store
-from monitor.store.registry import read_registry
 from monitor.telling import note_remedy
 from monitor.wall_clock import utc_now
 

@@ -1,110 +1,22 @@
-"""What a plot of an application draws: lines, marks on its axis of time, distributions."""
+"""What happened to an application, and what it is asked and answers now beside the reference."""
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel
+from fastapi import APIRouter
+from pydantic import BaseModel
 from sqlalchemy import select
 
-from monitor.api.context import Reader, StateOf, Transaction, named
+from monitor.api.context import Reader, Transaction, named
 from monitor.api.problems import PROBLEMS
 from monitor.distributions import compare_all, read_first_scores, read_hours, read_newest
-from monitor.errors import InvalidRequestError
-from monitor.series import MOST_POINTS, plain, read_lines, read_span, reference_of
-from monitor.store import alarms, remedies, watches
+from monitor.store import alarms, remedies
 from monitor.store.registry import read_reference
 from monitor.wall_clock import utc_now
 from serving.schema import RevisionRow
 
 router = APIRouter(prefix="/v1/applications/{application}", tags=["series"], responses=PROBLEMS)
-
-
-class PlotLine(BaseModel):
-    """One subject; lists of equal length."""
-
-    subject: str
-    versions: str
-    segment: str | None
-    at: list[int]
-    n: list[int]
-    mean: list[float | None]
-    low: list[float | None]
-    high: list[float | None]
-    reference: float | None
-    limit: float | None
-    """Beyond it the version's watch of this signal alarms."""
-
-
-class Plot(BaseModel):
-    """A signal over a stretch of time."""
-
-    signal: str
-    start: datetime | None
-    end: datetime | None
-    first_at: datetime | None
-    """Since when there is anything."""
-    step_s: int | None
-    lines: list[PlotLine]
-
-
-@router.get("/plots/{signal}", summary="A signal in as many points as a plot has room for")
-async def plot(
-    state: StateOf,
-    connection: Transaction,
-    _: Reader,
-    application: str,
-    signal: str,
-    *,
-    start: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    end: Annotated[AwareDatetime | None, Query(alias="to")] = None,
-    points: Annotated[int, Query(ge=10, le=MOST_POINTS)] = 400,
-) -> Plot:
-    """Means with 95 % intervals in [from, to), made from sums over minutes or hours.
-
-    Without from and to it is all that there is.
-    """
-    found, registry = await named(connection, application)
-    finest = max(round(state.settings.series_step.total_seconds()), 1)
-    span = await read_span(connection, found.id, finest)
-    if span is None:
-        return Plot(signal=signal, start=None, end=None, first_at=None, step_s=None, lines=[])
-    begin, stop = start or span[0], end or max(span[1], start or span[1])
-    if begin > stop:
-        raise InvalidRequestError("/query/from", f"a moment before {stop}", str(begin))
-    step_s, lines = await read_lines(
-        connection, found.id, signal, begin, stop, points=points, finest_s=finest
-    )
-    mine = {
-        w.id: w
-        for w in await watches.read_watches(connection, found.id)
-        if w.signal == signal and w.enabled
-    }
-    limits: dict[str, tuple[float | None, float | None]] = {}
-    for row in await watches.read_states(connection, list(mine)):
-        told = reference_of(row.parameters)
-        if told != (None, None):
-            limits.setdefault(row.subject, told)
-    made = []
-    for line in lines:
-        versions, _bar, segment = line.subject.partition("|")
-        reference, limit = limits.get(line.subject, (None, None))
-        made.append(
-            PlotLine(
-                subject=line.subject,
-                versions=registry.subject_name(versions),
-                segment=segment or None,
-                at=line.at.tolist(),
-                n=line.n.tolist(),
-                mean=plain(line.mean),
-                low=plain(line.low),
-                high=plain(line.high),
-                reference=reference,
-                limit=limit,
-            )
-        )
-    return Plot(signal=signal, start=begin, end=stop, first_at=span[0], step_s=step_s, lines=made)
 
 
 class Mark(BaseModel):
@@ -146,13 +58,13 @@ async def marks(connection: Transaction, _: Reader, application: str) -> list[Ma
                 version=champion,
             )
         )
-    for row in await alarms.read_alarms(connection, found.id, limit=500):
+    for row in await alarms.read_marks(connection, found.id):
         about = registry.subject_name(row.subject)
         made.append(
             Mark(
                 at=row.alarmed_at,
                 kind="alarm",
-                title=f"alarm of {row.evidence['signal']} about {about}",
+                title=f"alarm of {row.signal} about {about}",
                 tier=row.tier,
             )
         )

@@ -5,7 +5,7 @@ from collections import defaultdict
 from fastapi import APIRouter, status
 
 from monitor import budget, rules
-from monitor.api.context import Admin, Reader, StateOf, Transaction, named
+from monitor.api.context import Admin, Reader, StateOf, Transaction, named, read_registry
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
@@ -15,7 +15,6 @@ from monitor.records import Watch
 from monitor.settings import Mode
 from monitor.signals.custom import check_metric
 from monitor.store import watches as store
-from monitor.store.registry import read_registry
 from monitor.watches import GUARANTEED, WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)

@@ -46,6 +46,24 @@ async def read_alarms(
     return list(await connection.execute(query))
 
 
+async def read_marks(
+    connection: AsyncConnection, application_id: int, *, limit: int = 500
+) -> list[Row[Any]]:
+    """Time, tier, subject and signal of alarms, newest first; their evidence stays where it is."""
+    query = (
+        select(
+            AlarmRow.alarmed_at,
+            AlarmRow.tier,
+            AlarmRow.subject,
+            AlarmRow.evidence["signal"].as_string().label("signal"),
+        )
+        .where(AlarmRow.application_id == application_id)
+        .order_by(AlarmRow.id.desc())
+        .limit(limit)
+    )
+    return list(await connection.execute(query))
+
+
 async def add_points(connection: AsyncConnection, points: Iterable[Point]) -> None:
     """Add sums to what stands there."""
     rows = sorted(

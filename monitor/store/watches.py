@@ -6,11 +6,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    LargeBinary,
     Row,
     any_,
     bindparam,
     delete,
     func,
+    literal,
     select,
     text,
     update,
@@ -162,10 +164,16 @@ async def move_clocks(connection: AsyncConnection, clocks: Mapping[int, datetime
         )
 
 
-async def read_states(connection: AsyncConnection, watch_ids: Sequence[int]) -> list[WatchState]:
-    """States of all detectors of some watches."""
+async def read_states(
+    connection: AsyncConnection, watch_ids: Sequence[int], *, whole: bool = True
+) -> list[WatchState]:
+    """States of all detectors of some watches; without what only a detector needs if not whole."""
+    columns = [
+        one if whole or one.name != "state" else literal(b"", LargeBinary).label("state")
+        for one in WatchStateRow.__table__.c
+    ]
     found = await connection.execute(
-        select(*WatchStateRow.__table__.c)
+        select(*columns)
         .where(WatchStateRow.watch_id == any_(listed(watch_ids)))
         .order_by(WatchStateRow.watch_id, WatchStateRow.subject)
     )

@@ -38,6 +38,17 @@ def test_intervals_are_those_of_wilson_and_of_student() -> None:
     assert (low[1], high[1]) == pytest.approx(student)
 
 
+@given(st.integers(0, 400), st.integers(1, 400))
+def test_the_band_of_a_line_is_never_without_width(errors: int, n: int) -> None:
+    total = np.array([float(min(errors, n))])
+    low, high = intervals(np.array([n]), total, total)
+    assert 0 <= low[0] < high[0] <= 1
+    assert high[0] - low[0] >= 0.95 * 3.84 / (n + 3.84)
+    # Minutes that were all the same tell nothing of others.
+    low, high = intervals(np.array([n]), np.array([n * 0.3]), np.array([n * 0.09]))
+    assert np.isnan([low[0], high[0]]).all()
+
+
 samples = st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=50)
 
 
