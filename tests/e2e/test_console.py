@@ -2,59 +2,21 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-import dashboards
-from monitor.settings import Mode, Settings
-from tests.support.browser import NEEDS_CHROMIUM, Visit, chromium, visit
-from tests.support.monitor_api import monitor_api
+from tests.support.browser import NEEDS_CHROMIUM, Visit, visit
+from tests.support.consoles import CONSOLE, aside, bad_release, console_of
 from tests.support.postgres import execute
-from tests.support.stories import Model, Story
 
-CONSOLE = Path(dashboards.__file__).parent / "console"
-VIEWS = ("#/", "#/applications/loans", "#/incidents/1", "#/settings", "#/webhooks/1", "#/nowhere")
+VIEWS = (
+    "#/", "#/applications/loans", "#/incidents/1", "#/settings", "#/webhooks/1", "#/models",
+    "#/runbook", "#/nowhere",
+)  # fmt: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), NEEDS_CHROMIUM]
-
-
-@contextmanager
-def console_of(url: str) -> Iterator[tuple[str, Browser]]:
-    """A monitor of a record, which reads nothing, and a browser; keys lsm_admin and lsm_reader.
-
-    The browser comes last and goes first: while it is there this thread has a running event loop.
-    """
-    settings = Settings(
-        database_url=url,
-        console_dir=CONSOLE,
-        remedy_mode=Mode.PROPOSE,
-        webhook_allow_private=True,
-        serving_url="http://127.0.0.1:9",
-    )
-    with monitor_api(settings) as client, chromium() as browser:
-        yield str(client.base_url).rstrip("/"), browser
-
-
-def _execute(url: str, statement: str) -> None:
-    """Run a statement beside the event loop of the browser."""
-    thread = threading.Thread(target=execute, args=(url, statement))
-    thread.start()
-    thread.join()
-
-
-async def _bad_release(url: str) -> None:
-    story = Story(url, mode=Mode.PROPOSE)
-    story.models = {1: Model(0.05), 2: Model(0.3)}
-    await story.begin(reference=2000)
-    await story.live(2)
-    await story.release(2, 1)
-    await story.live(2)
 
 
 def _expect_alarm(one: Visit) -> None:
@@ -62,7 +24,7 @@ def _expect_alarm(one: Visit) -> None:
 
 
 def test_an_alarm_is_seen_followed_decided_and_closed(database: str) -> None:
-    asyncio.run(_bad_release(database))
+    asyncio.run(bad_release(database))
     with console_of(database) as (base, browser):
         with visit(browser, base, key="lsm_admin") as one:
             page = one.page
@@ -118,9 +80,7 @@ def test_an_alarm_is_seen_followed_decided_and_closed(database: str) -> None:
             account = ledger.get_by_role("row").filter(has_text="loss_difference")
             expect(account.get_by_role("cell").nth(7)).to_have_text("2")
         # Nobody is shut out, in any view: by axe's rules, in both schemes; nor is a page too wide.
-        _execute(
-            database, "INSERT INTO webhooks (url, secret, tiers) VALUES ('https://a', 's', '[]')"
-        )
+        aside(database, "INSERT INTO webhooks (url, secret, tiers) VALUES ('https://a', 's', '[]')")
         for scheme, width in (("light", 1280), ("dark", 390)):
             with visit(browser, base, key="lsm_admin", scheme=scheme, width=width) as one:
                 for view in VIEWS:
@@ -136,7 +96,7 @@ def test_the_page_hears_of_an_alert_by_itself(database: str) -> None:
     with console_of(database) as (base, browser), visit(browser, base, key="lsm_reader") as one:
         expect(one.page.get_by_text("Nothing is wrong")).to_be_visible()
         expect(one.page.get_by_text("live", exact=True)).to_be_visible()
-        _execute(
+        aside(
             database,
             "INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail,"
             " opened_at) VALUES (1, '1', 'loss', 'page', 'firing', 'quiet: it errs', '{}', now())",
@@ -180,7 +140,7 @@ def test_webhooks_are_made_tested_and_sent_to_again(database: str) -> None:
         page.get_by_role("button", name="Test http://127.0.0.1:9").click()
         page.get_by_role("link", name="Deliveries").click()
         expect(page.get_by_text("webhook.test")).to_be_visible()
-        _execute(database, "UPDATE deliveries SET state = 'dead'")
+        aside(database, "UPDATE deliveries SET state = 'dead'")
         page.reload()
         page.get_by_role("button", name="Redeliver webhook.test").click()
         expect(page.get_by_text("waiting", exact=True)).to_be_visible()
@@ -228,7 +188,15 @@ def test_the_page_runs_only_its_own_files_and_says_when_the_monitor_is_away(
                 " document.head.append(s); } catch { } done(window.ran ? 'ran' : 'refused'); })"
             )
             assert ran == "refused"
-            one.faults.clear()
+            # Every file is read by it without an error.
+            names = [path.name for path in (CONSOLE / "js").glob("*.js")]
+            read = one.page.evaluate(
+                "names => Promise.all(names.map(name => import(`/console/js/${name}`)"
+                ".then(made => Object.keys(made).length)))",
+                [name for name in names if name != "main.js"],
+            )
+            assert min(read) > 0
+            assert one.faults == []
             one.page.route("**/v1/**", lambda route: route.abort())
             one.page.route("**/readyz", lambda route: route.abort())
             one.page.get_by_role("link", name="Settings").click()

@@ -13,12 +13,14 @@ from typing import Any
 import httpx
 import numpy as np
 
+import dashboards
 from tests.support.http_server import http_server
 from tests.support.monitor_api import add_keys
 from tests.support.monitoring import bad_release, lay
 from tests.support.service import free_ports, wait_until
 from tests.support.serving import FEATURES, ServingProcess, artefact, reference, register
 
+CONSOLE = Path(dashboards.__file__).parent / "console"
 APPLICATIONS = ("fraud", "together", "hasty", "market")
 """One whose route changed and was rolled back, an ensemble, one whose model is too slow for some
 rows, and one with a bad release."""
@@ -80,6 +82,7 @@ def watched(database: str, folder: Path) -> Iterator[Watched]:
             "MONITOR_FIGURES_PAUSE": "PT1S",
             "MONITOR_POLL_INTERVAL": "PT0.5S",
             "MONITOR_WEBHOOK_ALLOW_PRIVATE": "true",
+            "MONITOR_CONSOLE_DIR": str(CONSOLE),
         }
         log = stack.enter_context((folder / "monitor.log").open("wb"))
         process = subprocess.Popen(
@@ -94,7 +97,7 @@ def watched(database: str, folder: Path) -> Iterator[Watched]:
                 trust_env=False,
             )
         )
-        wait_until(lambda: _ready(monitor), within=60)
+        wait_until(lambda: _ready(monitor), within=120)
         body = {"url": told.url, "tiers": ["rollback", "page", "info"]}
         assert monitor.post("/v1/webhooks", json=body).status_code == 201
         yield Watched(serving.client, monitor, told.calls)
@@ -108,7 +111,9 @@ def _ready(client: httpx.Client) -> bool:
 
 
 SLOW = """
+import sys
 import time
+print("the weights were read", file=sys.stderr)
 def answer(rows):
     time.sleep(0.3 if (rows[:, 0] > 100).any() else 0.0)
     return (rows[:, 0] > 0).astype(int)

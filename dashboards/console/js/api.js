@@ -6,13 +6,15 @@ export const key = () => sessionStorage.getItem(KEY);
 export const keep = (value) => sessionStorage.setItem(KEY, value);
 export const forget = () => sessionStorage.removeItem(KEY);
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, body) {
     super(body.detail ?? `The monitor answered ${status}.`);
     this.status = status;
     this.title = body.title ?? "It could not be done";
   }
 }
+
+let entering = null;
 
 export async function call(method, path, body) {
   const headers = { Authorization: `Bearer ${key()}` };
@@ -28,6 +30,8 @@ export async function call(method, path, body) {
   let told = {};
   try { told = text ? JSON.parse(text) : {}; } catch { told = { detail: text.slice(0, 300) }; }
   if (!answer.ok) throw new Problem(answer.status, told);
+  // Requests are on their way before it is known who asks; what may be offered to them is decided after.
+  if (path !== "/caller") await entering;
   return told;
 }
 export const get = (path) => call("GET", path);
@@ -35,9 +39,12 @@ export const name = (text) => encodeURIComponent(text);
 
 // Read keys see, admin keys act.
 export async function signIn() {
-  const caller = await get("/caller");
-  session.name = caller.name;
-  session.admin = caller.scopes.includes("admin");
+  const asked = get("/caller").then((caller) => {
+    session.name = caller.name;
+    session.admin = caller.scopes.includes("admin");
+  });
+  entering = asked.catch(() => {});
+  await asked;
 }
 // Whether the monitor reads the record; asked without a key, and answered with 503 where it does not.
 export async function readiness() {

@@ -1,43 +1,50 @@
-import { get, name, session } from "./api.js";
+import { get, name } from "./api.js";
 import { button, rollBack, turn } from "./actions.js";
 import { h, pill, time, link, empty, table, section, crumbs } from "./dom.js";
-import { count, duration, iso, moment, plural, route, seconds, versionsOf, words } from "./format.js";
+import { duration, iso, moment, plural, route, seconds, versionsOf, words } from "./format.js";
 import { dot, palette, plot } from "./plot.js";
 import { evidence, segments, watchTable } from "./watches.js";
 import { distributions } from "./distributions.js";
 import { standing } from "./fleet.js";
 
 const RANGES = { "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, all: Infinity };
+const WANTED = ["loss", "service.default", "service.latency", "service.error", "label.delay", "label.coverage"];
+const SIGNALS = WANTED.map((signal) => `signal=${signal}`).join("&");
 const GRAVEST = ["rollback", "page", "info"];
 
+// Everything is asked for at once: what depends on an answer is worked out by the monitor.
 export async function application(app, query) {
-  const path = `/applications/${name(app)}`;
-  const [health, whole, marks, remedies] = await Promise.all([get(`${path}/health`), get(`${path}/plots/loss`), get(`${path}/marks`), get(`/remedies?application=${name(app)}`)]);
+  const path = `/applications/${name(app)}`, settled = (asked) => get(asked).catch(() => null);
+  const [health, plots, marks, remedies, compared, traced] = await Promise.all([get(`${path}/health`), get(`${path}/plots?${SIGNALS}&${timeOf(query)}`), get(`${path}/marks`), get(`/remedies?application=${name(app)}`), settled(`${path}/distributions`), evidence.read(path, query)]);
+  const told = Object.fromEntries(plots.map((one) => [one.signal, one])), whole = told.loss;
   const versions = [...health.watches.flatMap((w) => w.versions.split(/ against |\|/)), ...marks.map((m) => m.version), ...versionsOf(health.policy), ...whole.lines.map((l) => l.versions)].filter((v) => v?.includes(":"));
   const colour = palette(versions);
   const top = [heading(app, health, marks, colour), openAlerts(health, remedies)];
   if (!whole.start) return h("div", {}, top, h("div", { class: "card" }, empty("Nothing was answered yet.", h("p", {}, "As soon as predictions come, they are drawn here."))));
-  const stretch = stretchOf(query, whole), { start, end } = stretch;
-  const span = `from=${name(iso(start))}&to=${name(iso(end))}`;
-  const settled = (asked) => get(asked).catch(() => null);
-  const wanted = ["loss", "service.default", "service.latency", "service.error", "label.delay", "label.coverage"];
-  const [compared, traced, ...plots] = await Promise.all([settled(`${path}/distributions`), evidence.read(path, health, query), ...wanted.map((signal) => settled(`${path}/plots/${signal}?${span}`))]);
-  const told = Object.fromEntries(wanted.map((signal, place) => [signal, plots[place]]));
+  const start = seconds(whole.start), range = rangeOf(query, whole);
+  // What was done a moment ago is seen before the first answer after it is.
+  const end = Math.max(seconds(whole.end), ...(range ? marks.map((m) => seconds(m.at)) : []));
   const here = (changes) => { const asked = new URLSearchParams(query); for (const [key, value] of Object.entries(changes)) { if (value === null) asked.delete(key); else asked.set(key, value); } return `#${path}?${asked}`; };
   const shown = marks.map((m) => ({ ...m, at: seconds(m.at) })).filter((m) => m.at >= start && m.at <= end);
   const box = { start, end, zoom: (from, to) => { location.hash = here({ range: null, from: iso(from), to: iso(to) }); } };
   return h("div", {}, top,
-    lossSection(told.loss, shown, box, colour, stretch, here),
-    evidence.show(traced, shown, box, colour, here),
+    lossSection(told.loss, shown, box, colour, range, here),
+    evidence.show(health, traced, query, shown, box, colour, here),
     watchTable(health, colour), segments(health, colour), distributions(compared), labelsAndService(told, box, colour));
 }
 
 // The stretch of time stands in the link: a range that ends with the newest data, or from and to.
-function stretchOf(query, whole) {
-  const first = seconds(whole.first_at), last = seconds(whole.end), from = Date.parse(query.get("from")) / 1000, to = Date.parse(query.get("to")) / 1000;
-  if (from < to) return { start: from, end: to, range: null };
-  const range = query.get("range") in RANGES ? query.get("range") : last - first > RANGES["7d"] ? "7d" : "all";
-  return { start: Math.min(Math.max(last - RANGES[range], first), last - 60), end: last, range };
+const between = (query) => { const from = Date.parse(query.get("from")), to = Date.parse(query.get("to")); return from < to ? [from / 1000, to / 1000] : null; };
+function timeOf(query) {
+  const stretch = between(query);
+  if (stretch) return `from=${name(iso(stretch[0]))}&to=${name(iso(stretch[1]))}`;
+  const last = RANGES[query.get("range")] ?? RANGES["7d"];
+  return last === Infinity ? "" : `last=${last}`;
+}
+function rangeOf(query, whole) {
+  if (between(query)) return null;
+  if (query.get("range") in RANGES) return query.get("range");
+  return seconds(whole.start) <= seconds(whole.first_at) ? "all" : "7d";
 }
 
 function heading(app, health, marks, colour) {
@@ -64,11 +71,12 @@ function openAlerts(health, remedies) {
     notices.length ? h("details", { id: "notices", open: !grave.length }, h("summary", {}, `${plural(notices.length, "notice")}: changes that need nobody at once`), table("Notices", heads, rows(notices))) : null);
 }
 
-export const lines = (told, colour, { limits = false, scale = 1 } = {}) => (told?.lines ?? []).filter((l) => !l.segment).map((l) => ({
+const lines = (told, colour, { limits = false, scale = 1 } = {}) => (told?.lines ?? []).filter((l) => !l.segment).map((l) => ({
   label: l.versions, colour: colour(l.versions), step: told.step_s, at: l.at, value: scaled(l.mean, scale), low: scaled(l.low, scale), high: scaled(l.high, scale), ...(limits ? { reference: l.reference, limit: l.limit } : {}) }));
 const scaled = (values, scale) => values.map((v) => (v === null ? null : v * scale));
 
-function lossSection(loss, shown, box, colour, { start, end, range }, here) {
+function lossSection(loss, shown, box, colour, range, here) {
+  const { start, end } = box;
   const ranges = h("nav", { class: "ranges", "aria-label": "Stretch of time" }, Object.keys(RANGES).map((one) => link(here({ range: one, from: null, to: null }), one, { "aria-current": one === range ? "true" : null })));
   const about = `Mean per version in stretches of ${duration(loss?.step_s)}, with its 95 % interval. Draw over a stretch to look closer.`;
   return section("h-loss", "Loss over time", h("div", { class: "row between" }, h("p", { class: "soft small" }, range ? about : `${moment(iso(start))} to ${moment(iso(end))} UTC. ${about}`), ranges),
@@ -78,7 +86,7 @@ function lossSection(loss, shown, box, colour, { start, end, range }, here) {
 
 function labelsAndService(told, box, colour) {
   const small = (id, title, about, signal, rest = {}) => section(id, title, h("p", { class: "soft small" }, about),
-    told[signal] === null ? h("p", { class: "error" }, "It could not be read.") : told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), step: told[signal].step_s, at: l.at, value: l.n })) : lines(told[signal], colour, rest), { height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
+    told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), step: told[signal].step_s, at: l.at, value: l.n })) : lines(told[signal], colour, rest), { height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
   return h("div", { class: "grid" },
     small("h-traffic", "Traffic", `Answers in each stretch of ${duration(told["service.default"]?.step_s)}.`, "service.default", { n: true }),
     small("h-late", "Late answers", "Share that came after the latency objective.", "service.latency"),

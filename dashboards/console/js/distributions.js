@@ -20,7 +20,7 @@ function histogram(one, rank = null) {
   const wide = 240 / Math.max(one.now.length, 1), top = Math.max(...one.now, ...one.then, 0.001), y = (v) => 62 - (v / top) * 58;
   const line = one.then.map((v, k) => `${k ? "L" : "M"}${k * wide},${y(v)}L${(k + 1) * wide},${y(v)}`).join("");
   const ends = one.edges ? [number(one.edges[0]), number(one.edges.at(-1))] : one.labels.length > 4 ? [one.labels[0], one.labels.at(-1)] : one.labels;
-  const gone = Math.max(one.missing_now, one.missing_then) > 0.001 ? h("p", { class: "small soft" }, `missing ${number(100 * one.missing_now)} %, ${number(100 * one.missing_then)} % in the reference`) : null;
+  const gone = Math.max(one.missing_now, one.missing_then) > 0.001 ? h("p", { class: "small soft" }, `missing ${number(100 * one.missing_now)} %${one.distance === null ? "" : `, ${number(100 * one.missing_then)} % in the reference`}`) : null;
   const distance = one.distance === null ? "no reference" : number(one.distance, 2);
   return h("li", {}, h("p", { class: "what" }, h("b", {}, rank ? `${rank}. ${one.name}` : one.name), h("span", { class: one.distance > FAR ? "pill page" : "pill" }, distance)),
     svg("svg", { class: "bars", viewBox: "0 0 240 64", preserveAspectRatio: "none", role: "img", "aria-label": `${one.name}: ${one.distance === null ? distance : `distance ${distance} from the reference`}` },

@@ -26,6 +26,9 @@ export const empty = (title, ...more) => h("div", { class: "empty" }, h("p", {},
 export const crumbs = (...parts) => h("nav", { class: "crumbs", "aria-label": "Where this is" }, parts.flatMap((part, place) => (place ? [h("span", { "aria-hidden": "true" }, "/"), part] : [part])));
 export const terms = (pairs) => h("dl", {}, pairs.filter(Boolean).flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value ?? "–")]));
 
+// Text as people write it: what stands between backticks is typed, between two stars it is strong.
+export const prose = (text) => text.split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part) => (part.startsWith("`") ? h("code", {}, part.slice(1, -1)) : part.startsWith("**") ? h("b", {}, part.slice(2, -2)) : part));
+
 export function section(id, title, ...rest) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), ...rest);
 }

@@ -7,7 +7,7 @@ const urgent = (one) => one.state === "firing" && one.tier !== "info";
 export const standing = (one) => (one.state === "firing" ? (urgent(one) ? "alarm" : "notice") : one.state);
 const GROUPS = [["alarm", "in alarm"], ["pending", "pending"], ["acknowledged", "in hand"], ["notice", "with notices"], ["learning", "learning"], ["ok", "well"], ["idle", "idle"]];
 
-export function spark(hours, what) {
+function spark(hours, what) {
   const top = Math.max(...hours, 1);
   return svg("svg", { class: "spark", viewBox: `0 0 ${hours.length * 5} 26`, preserveAspectRatio: "none", role: "img", "aria-label": what },
     svg("path", { d: `M0 25.5H${hours.length * 5}` }),
@@ -18,13 +18,18 @@ function verdict(all, numbers) {
   const waits = all.reduce((sum, one) => sum + one.proposed, 0);
   const proposals = waits ? ` ${plural(waits, "remedy waits", "remedies wait")} for your approval.` : "";
   const n = numbers.alarm, open = numbers.pending + numbers.acknowledged;
-  if (n) return ["bad", `${n} of ${plural(all.length, "application")} ${n === 1 ? "is" : "are"} in alarm.${proposals}`];
+  // Many at once have rarely as many causes: labels, a feed, a machine.
+  const common = n > 3 && n > all.length / 2 ? " So many at once: look for one cause of all first." : "";
+  if (n) return ["bad", `${n} of ${plural(all.length, "application")} ${n === 1 ? "is" : "are"} in alarm.${common}${proposals}`];
   if (open) return ["warn", `${plural(open, "application has an alert", "applications have alerts")} that somebody looks after; nothing else is wrong.${proposals}`];
   if (waits) return ["warn", proposals.trim()];
   return ["", `Nothing is wrong: ${plural(all.length, "application")}, no open alarm${numbers.notice ? `, ${numbers.notice} with notices` : ""}.`];
 }
 
 const alerts = (one) => ["rollback", "page", "info"].filter((tier) => one.alerts[tier]).map((tier) => h("span", { class: `pill ${tier}` }, `${one.alerts[tier]} ${tier}`));
+
+// Red where the whole interval lies above the reference.
+const beyond = (one) => one.reference !== null && one.loss.low !== null && one.loss.low > one.reference && urgent(one);
 
 function row(one) {
   const change = one.last_change;
@@ -33,18 +38,26 @@ function row(one) {
     link(`#/applications/${name(one.application)}`, one.application, { class: "name" }),
     h("span", { class: "mono version" }, one.version ?? (one.policy ? words(one.policy.kind) : "no route")),
     h("span", { class: "row tight nowrap" }, spark(one.hours, `${one.requests} requests in 24 hours`), h("span", { class: "figure" }, count(one.requests))),
-    one.loss.mean === null ? h("span", { class: "soft" }, "no label yet") : h("span", {}, h("b", {}, number(one.loss.mean)), h("span", { class: "under" }, interval(one.loss), one.reference === null ? "" : ` · ref. ${number(one.reference)}`)),
+    one.loss.mean === null ? h("span", { class: "soft" }, "no label yet") : h("span", {}, h("b", { class: beyond(one) ? "worse" : null }, number(one.loss.mean)), h("span", { class: "under" }, interval(one.loss), one.reference === null ? "" : ` · ref. ${number(one.reference)}`)),
     one.worst ? h("span", {}, link(`#/incidents/${one.worst.id}`, title, { class: "clip", title }), h("span", { class: "row tight" }, alerts(one), one.proposed ? h("span", { class: "pill proposed" }, `${one.proposed} to approve`) : null)) : h("span", { class: "soft" }, "none"),
     change ? h("span", { title: `by ${change.actor}${change.reason ? `: ${change.reason}` : ""}` }, time(change.at), h("span", { class: "under" }, `r${change.revision}, ${words(change.kind)}`)) : h("span", { class: "soft" }, "never")];
 }
 const HEADS = ["State", "Application", "Version", "Requests, 24 h", "Loss, 95 % interval", "Open alerts", "Last change"];
 
+// What to do where nothing is there yet.
+const FIRST = [
+  ["Deploy a model.", "Rows of its training make the reference that it is watched against.", "leadsman deploy fraud model.joblib --model fraud --version 1 --reference rows.csv"],
+  ["Ask it.", "Each answer has an id and is recorded before it leaves.", "leadsman predict fraud '{\"amount\": 12.5, \"country\": \"NZ\"}'"],
+  ["Tell it what was true.", "Labels may come late, repeated or in any order.", "leadsman feedback PREDICTION_ID 1"],
+];
+
 export async function fleet(query) {
   const all = await get("/fleet");
   if (!all.length) {
-    return h("div", {}, h("h1", {}, "Fleet"), h("div", { class: "card" }, empty("No application yet.",
-      h("p", {}, "Deploy a model and it appears here by itself, with its watches:"),
-      h("pre", { class: "mono command" }, "leadsman deploy fraud model.joblib --model fraud --version 1 --reference rows.csv"))));
+    return h("div", {}, h("h1", {}, "Fleet"), h("section", { class: "card first", "aria-labelledby": "h-first" }, h("h2", { id: "h-first" }, "No application yet."),
+      h("p", { class: "soft" }, "It appears here by itself, with its watches, as soon as a model is deployed."),
+      h("ol", { class: "steps" }, FIRST.map(([what, why, command]) => h("li", {}, h("b", {}, what), h("span", { class: "soft" }, ` ${why}`), h("pre", { class: "mono command" }, command)))),
+      h("p", { class: "soft small" }, h("code", {}, "leadsman demo"), " shows all of it with real data in three minutes: a bad release, the alarm, and traffic back on the version before.")));
   }
   const numbers = Object.fromEntries(GROUPS.map(([group]) => [group, all.filter((one) => standing(one) === group).length]));
   const wanted = { q: query.get("q") ?? "", state: query.get("state") };

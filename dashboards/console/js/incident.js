@@ -1,6 +1,6 @@
 import { get, name } from "./api.js";
 import { acknowledge, button, decide, endSilence, path, readOnly, resolve, rollBack, silence } from "./actions.js";
-import { h, pill, time, link, table, section, crumbs, terms } from "./dom.js";
+import { h, pill, time, link, table, section, crumbs, terms, prose } from "./dom.js";
 import { clock, day, duration, moment, number, words } from "./format.js";
 import { palette, plot } from "./plot.js";
 
@@ -35,10 +35,10 @@ function told(alert) {
   const parts = [], others = [];
   for (const line of lines) {
     const part = PARTS.find((name) => line.startsWith(`${name}: `));
-    if (part) parts.push([part, line.slice(part.length + 2)]); else others.push(line);
+    if (part) parts.push([part, h("span", {}, prose(line.slice(part.length + 2)))]); else others.push(line);
   }
   const runbook = alert.detail.runbook;
-  return section("h-told", "What people were told", others.map((line) => h("p", {}, line)), terms([...parts, runbook ? ["Runbook", h("code", {}, runbook)] : null]));
+  return section("h-told", "What people were told", others.map((line) => h("p", {}, prose(line))), terms([...parts, runbook ? ["Runbook", link(`#/runbook/${runbook.split("#")[1] ?? ""}`, `What to do about ${words(alert.kind)}`)] : null]));
 }
 
 function why(alert) {

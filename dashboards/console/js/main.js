@@ -4,17 +4,21 @@ import { h, link, say } from "./dom.js";
 import { fleet } from "./fleet.js";
 import { ago } from "./format.js";
 
-// Every view but the first is fetched when it is wanted: the fleet paints without the charts.
+// Every view but the first is fetched when it is wanted: the fleet paints without the charts. The files that a view
+// imports are named here, so that they come at the same time and not one after another.
+const CHARTS = ["plot", "../vendor/uPlot.esm"];
 const VIEWS = [
-  [/^\/$/, "fleet", (m, query) => fleet(query)],
-  [/^\/applications\/([^/]+)$/, "fleet", async (m, query) => (await import("./application.js")).application(decodeURIComponent(m[1]), query)],
-  [/^\/incidents\/(\d+)$/, "fleet", async (m) => (await import("./incident.js")).incident(m[1])],
-  [/^\/models$/, "models", async (m, query) => (await import("./models.js")).models(query)],
-  [/^\/models\/([^/]+)$/, "models", async (m, query) => (await import("./models.js")).models(query, decodeURIComponent(m[1]))],
-  [/^\/predictions\/([^/]+)$/, "models", async (m) => (await import("./prediction.js")).prediction(decodeURIComponent(m[1]))],
-  [/^\/settings$/, "settings", async (m, query) => (await import("./settings.js")).settings(query)],
-  [/^\/webhooks\/(\d+)$/, "settings", async (m) => (await import("./webhooks.js")).deliveries(m[1])],
+  [/^\/$/, "fleet", [], (m, query) => fleet(query)],
+  [/^\/applications\/([^/]+)$/, "fleet", ["application", "watches", "distributions", ...CHARTS], (m, query, view) => view.application(decodeURIComponent(m[1]), query)],
+  [/^\/incidents\/(\d+)$/, "fleet", ["incident", ...CHARTS], (m, query, view) => view.incident(m[1])],
+  [/^\/models$/, "models", ["models", "prediction"], (m, query, view) => view.models(query)],
+  [/^\/models\/([^/]+)$/, "models", ["models", "prediction"], (m, query, view) => view.models(query, decodeURIComponent(m[1]))],
+  [/^\/predictions\/([^/]+)$/, "models", ["prediction"], (m, query, view) => view.prediction(decodeURIComponent(m[1]))],
+  [/^\/settings$/, "settings", ["settings", "keys", "ledger", "webhooks"], (m, query, view) => view.settings(query)],
+  [/^\/webhooks\/(\d+)$/, "settings", ["webhooks"], (m, query, view) => view.deliveries(m[1])],
+  [/^\/runbook(?:\/([\w-]+))?$/, "fleet", ["runbook"], (m, query, view) => view.runbook(m[1])],
 ];
+const fetched = async (names) => (await Promise.all(names.map((name) => import(`./${name}.js`))))[0];
 const CALM = 5000, STALE = 180000;
 const [main, top, live, banner, progress] = ["main", "top", "live", "banner", "progress"].map((id) => document.getElementById(id));
 let turn = 0, hearing = null, shown = null, later = null, drawn = 0;
@@ -28,7 +32,7 @@ async function show({ quietly = false, asked = false } = {}) {
   const slow = setTimeout(() => { if (!quietly && mine === turn) waiting(); }, 150);
   let made;
   try {
-    made = found ? await found[2](found[0], new URLSearchParams(rest)) : h("div", {}, h("h1", {}, "No such view"), h("p", {}, link("#/", "To the fleet")));
+    made = found ? await found[3](found[0], new URLSearchParams(rest), await fetched(found[2])) : h("div", {}, h("h1", {}, "No such view"), h("p", {}, link("#/", "To the fleet")));
   } catch (problem) {
     if (mine !== turn) return;
     if (problem.status === 401) { forget(); return door("This key is not in force."); }
@@ -75,9 +79,10 @@ addEventListener("pointermove", () => { moved = Date.now(); }, { passive: true }
 const reads = () => document.querySelector(".plot:hover") !== null && Date.now() - moved < CALM;
 const busy = () => document.querySelector("dialog[open], .secret") !== null || reads() || ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName) || String(getSelection()) !== "";
 
+const introduce = () => { document.getElementById("who").textContent = `${session.name}${session.admin ? "" : ", reads"}`; };
+
 function hear() {
   hearing = new AbortController();
-  document.getElementById("who").textContent = session.name ? `${session.name}${session.admin ? "" : ", reads"}` : "";
   stand();
   listen((parts) => {
     if (parts.includes("alerts")) say("Alerts changed.");
@@ -120,7 +125,7 @@ function door(why = null) {
     event.preventDefault();
     keep(input.value.trim());
     go.disabled = true;
-    try { await signIn(); show(); } catch (problem) {
+    try { await signIn(); introduce(); show(); } catch (problem) {
       forget();
       told.className = "error";
       told.textContent = problem.status === 401 ? "This key is not in force." : problem.status === 403 ? "This key may not read: it needs the scope read." : problem.message;
@@ -142,5 +147,5 @@ onChange(() => show({ quietly: true, asked: true }));
 const asked = new URLSearchParams(location.search);
 if (asked.has("alert")) history.replaceState(null, "", `/#/incidents/${encodeURIComponent(asked.get("alert"))}`);
 else if (asked.has("application")) history.replaceState(null, "", `/#/applications/${encodeURIComponent(asked.get("application"))}`);
-if (key()) signIn().then(() => show(), (problem) => { if (problem.status === 401) forget(); show(); });
-else show();
+if (key()) signIn().then(introduce, () => {});
+show();

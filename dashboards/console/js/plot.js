@@ -1,5 +1,5 @@
 import uPlot from "../vendor/uPlot.esm.js";
-import { h, table } from "./dom.js";
+import { h, svg, table } from "./dom.js";
 import { iso, moment, number, raised } from "./format.js";
 
 const COLOURS = {
@@ -7,9 +7,12 @@ const COLOURS = {
   dark: ["#6db3f2", "#f0a060", "#bd9bf0", "#5cd1c5", "#f08ab8", "#c4d260", "#b7c2cf"],
 };
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+// How a level is drawn, in the chart and in its legend alike.
+const REFERENCE = [6, 4], LIMIT = [2, 4], THRESHOLD = [6, 4];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const MARKS = { revision: ["--soft", [5, 4]], alarm: ["--bad", []], remedy: ["--good", [2, 3]] };
+const STEPS = uPlot.paths.stepped({ align: 1 });
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 // A version has one colour in all charts of an application: by its place among all versions.
@@ -41,26 +44,27 @@ const power = (value) => (value >= 0.01 && value < 1000 ? String(value) : `10${r
 export function plot(title, lines, { marks = [], logarithmic = false, height = 260, threshold = null, start, end, zoom = null, zero = true } = {}) {
   const levels = [];
   for (const line of lines) {
-    if (line.reference !== null && line.reference !== undefined) levels.push([line.reference, line.colour, [6, 4]]);
-    if (line.limit !== null && line.limit !== undefined) levels.push([line.limit, css("--bad"), [2, 4]]);
+    if (line.reference !== null && line.reference !== undefined) levels.push([line.reference, line.colour, REFERENCE]);
+    if (line.limit !== null && line.limit !== undefined) levels.push([line.limit, css("--bad"), LIMIT]);
   }
-  if (threshold !== null) levels.push([threshold, css("--bad"), [6, 4]]);
+  if (threshold !== null) levels.push([threshold, css("--bad"), THRESHOLD]);
   const readout = h("p", { class: "readout", "aria-hidden": "true" }, "\u00a0");
   const holder = h("div", { class: "plot", role: "img", "aria-label": spoken(title, lines, marks) });
   holder.style.minHeight = `${height}px`;
   const { data, series, bands } = columns(lines);
   const linear = (u, low, high) => {
-    const every = [low, high, ...levels.map(([v]) => v)].filter(Number.isFinite);
+    const every = [...extent, ...levels.map(([v]) => v)].filter(Number.isFinite);
     const top = Math.max(zero ? 0 : -Infinity, ...every), bottom = Math.min(zero ? 0 : Infinity, ...every);
     return [bottom, top + (top - bottom) * 0.1 || bottom + 1];
   };
+  const extent = reach(lines);
   const log = (u, low, high) => [floor(low), Math.max(Number.isFinite(high) ? high * 1.6 : 3, 3)];
   const axis = { stroke: css("--soft"), font: "12px system-ui, 'DejaVu Sans', sans-serif", grid: { stroke: css("--line"), width: 1 }, ticks: { show: false } };
   const options = {
-    height, series, bands, padding: [14, 8, 0, 0], legend: { show: false },
+    height, series, bands, padding: [14, room(start ?? data[0][0], end ?? data[0].at(-1)), 0, 0], legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: zoom !== null, y: false, setScale: false } },
     scales: { x: { time: true, ...(start && end ? { range: [start, end] } : {}) }, y: logarithmic ? { distr: 3, log: 10, range: log } : { range: linear } },
-    axes: [{ ...axis, values: ticks, space: (u, place, low, high, width) => (width < 500 ? 46 : 70), size: 44 }, { ...axis, size: 58, values: (u, at) => at.map((v) => (v === null ? "" : logarithmic ? power(v) : number(v))),
+    axes: [{ ...axis, values: ticks, space: (u, place, low, high, width) => labelled(high - low) + (width < 500 ? 6 : 22), size: 38 }, { ...axis, size: (u, at) => 18 + 7 * Math.max(3, ...(at ?? []).map((text) => text.length)), values: (u, at) => at.map((v) => (v === null ? "" : logarithmic ? power(v) : number(v))),
       ...(logarithmic ? { splits: (u, place, low, high) => decades(low, high), filter: (u, at) => at } : {}) }],
     tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
     hooks: {
@@ -77,27 +81,44 @@ export function plot(title, lines, { marks = [], logarithmic = false, height = 2
     });
     watch.observe(holder);
   });
-  return h("div", {}, holder, readout, legend(lines, marks, threshold), asTable(title, lines));
+  return h("div", { class: "chart" }, holder, readout, legend(lines, marks, threshold), asTable(title, lines));
 }
 
-// Where a version was silent its line breaks: an explicit null is a gap, what another line's points leave open is none.
+// From the lowest to the highest that is drawn. A stretch of one row has an interval over nearly everything: a few
+// such ends are cut off, so that they do not press all others flat.
+function reach(lines) {
+  const ends = (name) => lines.flatMap((line) => line[name] ?? []).filter(Number.isFinite).sort((a, b) => a - b);
+  const lows = ends("low"), highs = ends("high"), values = ends("value");
+  const few = (some) => Math.floor(some.length * 0.04);
+  return [values[0], values.at(-1), lows[few(lows)], highs.at(-1 - few(highs))];
+}
+// Pixels across of the longest label, by the seconds that are drawn: with tenths, with seconds, with minutes.
+const labelled = (span) => (span < 12 ? 70 : span < 900 ? 56 : 42);
+// The last label of the axis of time stands in the middle under its tick: half of it needs a place beside the chart.
+const room = (start, end) => labelled(end - start) / 2 + 2;
+
+// A mean is drawn over the whole of its stretch. Where a version was silent its line breaks: an explicit null is a
+// gap, what another line's points leave open is none.
 function broken(line) {
   const steps = line.at.slice(1).map((at, k) => at - line.at[k]).sort((a, b) => a - b);
   const wide = Math.max(3 * (line.step ?? Infinity), 5 * (steps[Math.floor(steps.length / 2)] ?? 0));
-  const columns = [line.at, line.value, ...(line.low ? [line.low, line.high] : [])].map(() => []);
+  const all = [line.at, line.value, ...(line.low ? [line.low, line.high] : [])], columns = all.map(() => []);
+  const add = (k, at, silent = false) => columns.forEach((column, place) => column.push(place === 0 ? at : silent ? null : all[place][k]));
   line.at.forEach((at, k) => {
-    if (k && at - line.at[k - 1] > wide) columns.forEach((column, place) => column.push(place ? null : line.at[k - 1] + line.step));
-    columns.forEach((column, place) => column.push([line.at, line.value, line.low, line.high][place][k]));
+    if (k && at - line.at[k - 1] > wide) { add(k - 1, line.at[k - 1] + line.step * 0.999); add(k - 1, line.at[k - 1] + line.step, true); }
+    add(k, at);
   });
+  if (line.step && line.at.length) add(line.at.length - 1, line.at.at(-1) + line.step);
   return columns;
 }
 
 function columns(lines) {
   const series = [{}], bands = [];
   for (const line of lines) {
-    series.push({ stroke: line.colour, width: 2, dash: line.dash, points: { show: line.at.length < 3, size: 6, fill: line.colour } });
+    const paths = line.step ? STEPS : undefined;
+    series.push({ stroke: line.colour, width: 1.8, dash: line.dash, paths, points: { show: line.at.length < 3, size: 6, fill: line.colour } });
     if (!line.low) continue;
-    const edge = { stroke: "transparent", width: 0, points: { show: false } };
+    const edge = { stroke: "transparent", width: 0, paths, points: { show: false } };
     series.push({ ...edge }, { ...edge });
     bands.push({ series: [series.length - 1, series.length - 2], fill: `${line.colour}30` });
   }
@@ -159,15 +180,20 @@ function spoken(title, lines, marks) {
   return [`Chart of ${title}`, ...told, marks.length ? `${marks.length} marks` : null].filter(Boolean).join("; ");
 }
 
+// Each key is drawn as what it stands for is: the same colour, the same pattern.
 function legend(lines, marks, threshold) {
-  const item = (colour, text, look = "") => { const key = h("i", { class: look, "aria-hidden": "true" }); key.style.borderColor = colour; key.style.color = colour; return h("li", {}, key, text); };
-  const kinds = [...new Set(marks.map((m) => m.kind))];
-  const words = { revision: "revision of the route", alarm: "alarm", remedy: "remedy" };
-  return h("ul", { class: "legend" }, lines.map((l) => item(l.colour, l.label, l.dash?.length ? "dash" : "")),
-    lines.some((l) => l.low) && item(css("--soft"), "95 % interval", "band"),
-    lines.some((l) => l.reference !== null && l.reference !== undefined) && item(css("--soft"), "mean of the reference", "dash"),
-    lines.some((l) => l.limit !== null && l.limit !== undefined) && item(css("--bad"), "limit: beyond it the watch gathers evidence", "dots"),
-    threshold !== null && item(css("--bad"), "alarms here", "dash"), kinds.map((kind) => item(css(MARKS[kind][0]), words[kind], `mark ${kind}`)));
+  const key = (colour, pattern = [], thick = 1.6) => svg("svg", { class: "key", viewBox: "0 0 26 10", "aria-hidden": "true" }, svg("path", { d: "M0 5H26", stroke: colour, "stroke-width": thick, "stroke-dasharray": pattern.join(" ") || null }));
+  const upright = (kind) => { const [colour, pattern] = MARKS[kind]; return svg("svg", { class: "key mark", viewBox: "0 0 10 14", "aria-hidden": "true" }, svg("path", { d: "M5 0V14", stroke: css(colour), "stroke-width": 1.6, "stroke-dasharray": pattern.join(" ") || null }), kind === "alarm" ? svg("path", { d: "M1 0H9L5 7Z", fill: css(colour) }) : kind === "remedy" ? svg("circle", { cx: 5, cy: 5, r: 3.5, fill: css(colour) }) : null); };
+  const band = () => svg("svg", { class: "key", viewBox: "0 0 26 10", "aria-hidden": "true" }, svg("rect", { width: 26, height: 10, rx: 2, fill: css("--soft"), opacity: 0.28 }));
+  const item = (shape, text) => h("li", {}, shape, text);
+  const known = (value) => value !== null && value !== undefined;
+  const referred = lines.filter((l) => known(l.reference)), kinds = [...new Set(marks.map((m) => m.kind))];
+  const said = { revision: "revision of the route", alarm: "alarm", remedy: "remedy" };
+  return h("ul", { class: "legend" }, lines.map((l) => item(key(l.colour, l.dash, 2.4), l.label)),
+    lines.some((l) => l.low) && item(band(), "95 % interval"),
+    referred.map((l) => item(key(l.colour, REFERENCE), referred.length > 1 ? `mean of the reference of ${l.label}` : "mean of the reference")),
+    lines.some((l) => known(l.limit)) && item(key(css("--bad"), LIMIT), "limit: beyond it the watch gathers evidence"),
+    threshold !== null && item(key(css("--bad"), THRESHOLD), "alarms here"), kinds.map((kind) => item(upright(kind), said[kind])));
 }
 
 // The same for who cannot see a chart; made when it is opened.

@@ -1,11 +1,10 @@
 // What the watches know: each one's evidence against the line at which it alarms.
 import { get, name } from "./api.js";
 import { h, pill, empty, table, section } from "./dom.js";
-import { count, interval, iso, number, words } from "./format.js";
+import { count, interval, number, words } from "./format.js";
 import { dash, dot, plot } from "./plot.js";
 
 const TIERS = ["rollback", "page", "info"];
-const LOSSES = ["loss", "loss_difference", "canary_difference", "challenger_difference"];
 // A detector of this kind tells no evidence relative to a threshold.
 const relative = (w) => !("delta" in w.parameters) && w.signal !== "service.traffic";
 
@@ -46,21 +45,18 @@ export function segments(health, colour) {
 }
 
 export const evidence = {
-  // The signals asked for by the link; without that those of the loss.
-  async read(path, health, query) {
-    const known = new Set(health.watches.filter((w) => relative(w)).flatMap((w) => (Object.keys(w.signals).length ? Object.keys(w.signals) : [w.signal])));
-    const wanted = known.has(query.get("evidence")) ? query.get("evidence") : null;
-    const asked = wanted ? [wanted] : LOSSES.filter((signal) => known.has(signal));
+  // Of the signal that the link asks for; without one of the loss.
+  read: (path, query) => get(`${path}/evidence${query.get("evidence") ? `?signal=${name(query.get("evidence"))}` : ""}`).catch(() => []),
+  show(health, told, query, marks, box, colour, here) {
+    const known = [...new Set(health.watches.filter((w) => relative(w)).flatMap((w) => (Object.keys(w.signals).length ? Object.keys(w.signals) : [w.signal])))].sort();
+    if (!known.length) return null;
+    const wanted = query.get("evidence");
     // What is out of service is of interest where it alarmed: it is why.
     const serving = new Set(health.watches.filter((w) => w.in_service || (w.alarms && w.tier !== "info")).map((w) => w.subject));
     const weak = new Set(health.watches.filter((w) => !relative(w)).map((w) => w.watch));
-    const told = await Promise.all(asked.map((signal) => get(`${path}/signals/${name(signal)}?step=hour`).catch(() => [])));
-    return { known: [...known].sort(), wanted, traces: told.flat().filter((one) => serving.has(one.subject)).flatMap((one) => Object.entries(one.trace).filter(([watch, points]) => points.length && !weak.has(watch)).map(([watch, points]) => ({ watch, versions: one.versions, points }))) };
-  },
-  show({ known, wanted, traces }, marks, box, colour, here) {
-    if (!known.length) return null;
+    const traces = told.filter((one) => serving.has(one.subject) && !weak.has(one.watch));
     const watches = [...new Set(traces.map((t) => t.watch))];
-    const lines = traces.map((t) => ({ label: `${words(t.watch)}: ${t.versions}`, colour: colour(t.versions), dash: dash(watches.indexOf(t.watch)), at: t.points.map((p) => p.at_us / 1e6), value: t.points.map((p) => Math.max(p.statistic, 1e-6)) }));
+    const lines = traces.map((t) => ({ label: `${words(t.watch)}: ${t.versions}`, colour: colour(t.versions), dash: dash(watches.indexOf(t.watch)), at: t.at, value: t.statistic.map((s) => Math.max(s, 1e-6)) }));
     const pick = h("select", { id: "evidence", onchange: () => { location.hash = here({ evidence: pick.value || null }); } }, h("option", { value: "" }, "the loss"), known.map((signal) => h("option", { value: signal, selected: signal === wanted }, signal)));
     const seen = lines.some((line) => line.at.some((at) => at >= box.start && at <= box.end));
     return section("h-evidence", "Evidence of the watches", h("div", { class: "row between" }, h("p", { class: "soft small" }, "Each test's statistic relative to the line at which it alarms; logarithmic. After an alarm a test begins anew."), h("div", { class: "pick" }, h("label", { for: "evidence" }, "Of"), pick)),
