@@ -45,6 +45,7 @@ test-containers: install ## Run the tests that need a Docker Engine, which is st
 	@.ci/with-engine $(PYTHON) -m pytest -m containers $(ARGS)
 
 test-kubernetes: install ## Run the launcher against a real control plane, which is built once (10 minutes)
+	@.ci/debian-packages docker-registry=docker-registry
 	@tests/support/kubernetes/build >/dev/null && $(PYTHON) -m pytest -m kubernetes $(ARGS)
 
 lint: install ## Check form, types and who imports whom

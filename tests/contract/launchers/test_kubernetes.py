@@ -19,12 +19,14 @@ from tests.contract.launchers import models
 from tests.contract.launchers.launching import ended, launcher_of, running
 from tests.support.data_plane import python_version
 from tests.support.kubernetes.fixtures import NAMESPACE, VARIABLES
+from tests.support.registry import registry
 
 if TYPE_CHECKING:
     from serving.launchers.kubernetes import KubernetesLauncher
     from tests.support.kubernetes.control_plane import ControlPlane
+    from tests.support.kubernetes.node import Node
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(180), pytest.mark.usefixtures("node")]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300), pytest.mark.usefixtures("node")]
 START = timedelta(seconds=60)
 
 
@@ -163,6 +165,23 @@ def test_an_image_that_cannot_be_pulled_is_said_within_seconds_by_its_name(
     assert "ImagePullBackOff" in words
     assert "ErrImagePull" in words
     assert "127.0.0.1:1/replica:" in words
+
+
+def test_an_image_is_pulled_from_the_registry_that_it_was_pushed_to(
+    node: "Node", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = python_version(tmp_path, models.SUMS)
+    with registry(tmp_path) as address:
+        node.push(environment_of(of, "python:{python}-slim").image, address)
+        monkeypatch.setenv(f"{VARIABLES}IMAGE", f"{address}/leadsman-replica:{{environment}}")
+        launcher = launcher_of("kubernetes", tmp_path / "replicas")
+
+        async def run() -> None:
+            async with running(launcher, of) as talk:
+                assert await talk.greet() is not None
+                assert await talk.ask(1.0, 2.0) == b"3.0"
+
+        asyncio.run(run())
 
 
 def test_an_image_without_what_the_version_requires_is_said_with_both(

@@ -2,19 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from tests.support.kubernetes.fixtures import NAMESPACE
+from tests.support.kubernetes.manifests import documents
 
 if TYPE_CHECKING:
     from tests.support.kubernetes.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(180)]
-FOLDER = Path(__file__).parents[3] / "deploy/kubernetes"
 OLDER = {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
 """What a server of 1.20 knows in an earlier form; the fields that we use are the same."""
 MAY = {
@@ -30,18 +28,6 @@ EVERYBODY = {
     "authorization.k8s.io/selfsubjectrulesreviews": {"create"},
 }
 """What the server lets everybody do: ask what one may do oneself."""
-
-
-def documents() -> Iterator[dict[str, Any]]:
-    """As kustomize builds them: in the namespace that it names."""
-    told = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
-    for name in told["resources"]:
-        for one in yaml.safe_load_all((FOLDER / name).read_text()):
-            if one["kind"] != "Namespace":
-                one["metadata"]["namespace"] = told["namespace"]
-            for subject in one.get("subjects", ()):
-                subject["namespace"] = told["namespace"]
-            yield one
 
 
 @pytest.fixture

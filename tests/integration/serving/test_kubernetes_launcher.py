@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving.launchers import cluster
-from serving.launchers.base import LauncherUnavailableError
+from serving.launchers.base import LAST_WORDS_BYTES, LauncherUnavailableError
 from serving.launchers.kubernetes import KubernetesLauncher
 from serving.launchers.kubernetes_pods import NOT_STARTED
 from serving.launchers.kubernetes_replica import KILL_GRACE, KubernetesReplica
@@ -164,6 +164,22 @@ def test_a_server_that_takes_calls_and_answers_none_holds_up_nobody(
                 await start(launcher, of)
 
     asyncio.run(run())
+
+
+def test_of_a_log_without_end_so_much_is_read_and_no_more(
+    api: StandIn, tmp_path: Path, of: Version
+) -> None:
+    api.chatters = True
+
+    async def run() -> str:
+        launcher = launcher_at(api, tmp_path)
+        replica = await start(launcher, of)
+        api.status(**RUNS)
+        async with asyncio.timeout(10):
+            assert await replica.poll() is None
+            return await replica.words_so_far()
+
+    assert asyncio.run(run()) == "x" * LAST_WORDS_BYTES
 
 
 def test_an_image_that_cannot_be_pulled_is_named_with_the_registrys_words(

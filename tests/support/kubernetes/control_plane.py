@@ -24,6 +24,9 @@ PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube
 PATIENCE = 90.0
 """Seconds for a component to answer on a slow machine."""
 
+ANSWER = 20.0
+"""Seconds in which the API server must answer."""
+
 
 def missing() -> str:
     """Why no control plane can be started here; empty where one can."""
@@ -91,6 +94,12 @@ class Children:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-1500:]
 
 
+class _Bounded(client.ApiClient):
+    def call_api(self, *asked: Any, **more: Any) -> Any:
+        more["_request_timeout"] = more.get("_request_timeout") or ANSWER
+        return super().call_api(*asked, **more)
+
+
 class ControlPlane:
     """A cluster without nodes.
 
@@ -110,11 +119,13 @@ class ControlPlane:
         self.kubeconfig = self.write_kubeconfig("admin", self._token)
 
     def api(self) -> client.ApiClient:
-        """A client that may do everything."""
-        made: client.ApiClient = config.new_client_from_config(
-            config_file=str(self.kubeconfig), persist_config=False
-        )
-        return made
+        """A client that may do everything, and waits for no answer longer than `ANSWER`."""
+        configuration = client.Configuration()
+        config.load_kube_config(
+            config_file=str(self.kubeconfig), client_configuration=configuration,
+            persist_config=False,
+        )  # fmt: skip
+        return _Bounded(configuration)
 
     def write_kubeconfig(self, name: str, token: str, namespace: str = "default") -> Path:
         """A file by which one account reaches the cluster."""

@@ -176,6 +176,14 @@ class Node:
             network_mode="host",
         )  # fmt: skip
 
+    def push(self, image: str, registry: str) -> None:
+        """Push an image and forget what it is called there, so that a pod has to pull it."""
+        tagged = f"{registry}/{image}"
+        self._engine.images.get(image).tag(tagged)
+        for line in self._engine.api.push(tagged, stream=True, decode=True):
+            assert "error" not in line, line
+        self._engine.images.remove(tagged)
+
     def _start_kubelet(self) -> None:
         config = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",

@@ -5,6 +5,7 @@ admits and defaults nothing: what a real one says is for `make test-kubernetes`.
 """
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ class StandIn:
     asked: list[Asked] = field(default_factory=list)
     hangs: bool = False
     """Whether it takes requests and never answers."""
+    chatters: bool = False
+    """Whether logs have no end."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     leaves_at_once: bool = True
     """Whether a deleted pod has gone when that is answered."""
@@ -158,6 +161,9 @@ def serving_at(stand_in: StandIn, port: int = 0) -> Iterator[StandIn]:
                 stand_in.released.wait(30)
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
+            if stand_in.chatters and urlsplit(self.path).path.endswith("/log"):
+                self._chatter()
+                return
             status, answer = _answer(stand_in, self.command, self.path, body)
             data = json.dumps(answer).encode()
             self.send_response(status)
@@ -166,6 +172,19 @@ def serving_at(stand_in: StandIn, port: int = 0) -> Iterator[StandIn]:
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(data)
+
+        def _chatter(self) -> None:
+            """Write a log to which more is written faster than it is read."""
+            asked = parse_qs(urlsplit(self.path).query)
+            left = int(asked["limitBytes"][0]) if "limitBytes" in asked else math.inf
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            while left > 0 and not stand_in.released.is_set():
+                line = b"x" * int(min(left, 1 << 14))
+                self.wfile.write(line)
+                left -= len(line)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815
 

@@ -1,5 +1,7 @@
 """What is handed to a cluster is held against the schemas of several releases of Kubernetes."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from serving.launchers.kubernetes_objects import APP, Manifests
 from serving.launchers.kubernetes_pod_spec import PORT, Shape
 from serving.launchers.kubernetes_settings import KubernetesSettings
 from tests.support.data_plane import version
+from tests.support.kubernetes.manifests import FOLDER, documents
 
-FOLDER = Path(__file__).parents[4] / "deploy/kubernetes"
 RELEASES = ("1.25", "1.28", "1.31", "1.34", "1.37")
 PLAIN = {"artefacts": "claim:leadsman-artefacts", "image": "registry.example/r:{environment}"}
 EVERYTHING: dict[str, Any] = PLAIN | {
@@ -27,12 +29,6 @@ EVERYTHING: dict[str, Any] = PLAIN | {
     "priority_class": "high", "runtime_class": "gvisor", "max_unavailable": "50%",
     "pod_name": "serving-0", "pod_uid": str(UUID(int=1)), "pod_namespace": "leadsman",
 }  # fmt: skip
-
-
-def documents() -> Iterator[dict[str, Any]]:
-    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-    for name in listed:
-        yield from yaml.safe_load_all((FOLDER / name).read_text())
 
 
 def made(tmp_path: Path, limits: Limits, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -59,6 +55,15 @@ def test_every_object_of_a_version_is_valid(
 ) -> None:
     for document in made(tmp_path, limits, settings):
         kubernetes_validate.validate(document, release, strict=True)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kustomize_builds_what_is_tested_here() -> None:
+    done = subprocess.run(
+        ["kubectl", "kustomize", FOLDER], capture_output=True, text=True, check=True, timeout=60
+    )
+    built = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    assert built == {(one["kind"], one["metadata"]["name"]): one for one in documents()}
 
 
 def test_every_file_is_applied_or_said_not_to_be() -> None:
