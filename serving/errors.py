@@ -14,6 +14,7 @@
     │   └── InvalidFeedbackError                       invalid_feedback
     ├── MalformedBodyError                         400 malformed_body
     ├── BodyTooLargeError                          413 body_too_large
+    ├── TooManyRowsError                           413 too_many_rows
     ├── HeadTooLargeError                          431 head_too_large
     ├── UnauthenticatedError                       401 unauthenticated
     ├── ScopeMissingError                          403 scope_missing
@@ -205,6 +206,17 @@ class BodyTooLargeError(ServingError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Expected at most {limit} bytes, received more.")
+
+
+class TooManyRowsError(ServingError):
+    """One request holds more inputs or labels than it may."""
+
+    status = 413
+    code = "too_many_rows"
+    title = "The request holds too many rows"
+
+    def __init__(self, limit: int, received: int) -> None:
+        super().__init__(f"Expected at most {limit} in one request, received {received}.")
 
 
 class HeadTooLargeError(ServingError):

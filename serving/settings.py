@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     request_limit_bytes: int = Field(default=8 * 1024**2, ge=1024)
     """Longest body of a request other than an artefact or reference rows."""
 
+    rows_limit: int = Field(default=10_000, ge=1)
+    """Most inputs or labels in one request: each row takes its turn from every other caller."""
+
     artefact_limit_bytes: int = Field(default=4 * 1024**3, ge=1024)
     """Longest artefact or set of reference rows, and what an archive may unpack to."""
 

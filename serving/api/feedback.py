@@ -16,6 +16,7 @@ from serving.errors import (
     JournalFailedError,
     JournalFullError,
     MalformedBodyError,
+    TooManyRowsError,
     shown,
 )
 
@@ -115,7 +116,9 @@ def _read(raw: bytes) -> tuple[list[Any], bool]:
     status_code=status.HTTP_202_ACCEPTED,
     summary="Report the labels of predictions",
     openapi_extra=_BODY,
-    responses=problems(InvalidFeedbackError, JournalFullError, JournalFailedError),
+    responses=problems(
+        InvalidFeedbackError, TooManyRowsError, JournalFullError, JournalFailedError
+    ),
 )
 async def report_labels(request: Request, context: FeedbackContext) -> FeedbackView:
     """Record what the true values were, one or many.
@@ -125,6 +128,9 @@ async def report_labels(request: Request, context: FeedbackContext) -> FeedbackV
     one is rejected by its place; one sent alone is a problem.
     """
     items, alone = _read(await request.body())
+    most = context.services.settings.rows_limit
+    if len(items) > most:
+        raise TooManyRowsError(most, len(items))
     taken = await context.services.feedback.take(items)
     if alone and taken.rejected:
         raise InvalidFeedbackError([taken.rejected[0].field])

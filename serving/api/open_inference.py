@@ -18,12 +18,15 @@ from pydantic import Field
 from serving.api.bodies import View
 from serving.api.context import PredictContext, Services, services_of
 from serving.api.open_inference_bodies import MATRIX, blocks_of, read_request, write_answer
+from serving.api.prediction_bodies import CONTEXT_LIMIT, is_context
 from serving.api.problems import OPEN_INFERENCE as PREFIX
 from serving.api.problems import problems
 from serving.batching import State
 from serving.errors import (
     ApplicationNotFoundError,
+    FieldError,
     InvalidInputError,
+    InvalidRequestError,
     JournalFailedError,
     JournalFullError,
     ModelAmbiguousError,
@@ -32,7 +35,9 @@ from serving.errors import (
     RouteNotFoundError,
     ServingError,
     StartingError,
+    TooManyRowsError,
     VersionNotFoundError,
+    shown,
 )
 from serving.inference import ActiveRoute
 from serving.tensors import datatype_of
@@ -348,16 +353,16 @@ class InferView(View):
     summary="Predict from tensors",
     response_model=InferView,
     openapi_extra=_REQUEST,
-    responses=problems(*NO_MODEL, InvalidInputError, JournalFullError, JournalFailedError,
-                       OverloadedError),
+    responses=problems(*NO_MODEL, InvalidInputError, TooManyRowsError, JournalFullError,
+                       JournalFailedError, OverloadedError),
 )  # fmt: skip
 @router.post(
     "/models/{model}/versions/{version}/infer",
     summary="Predict from tensors by one version",
     response_model=InferView,
     openapi_extra=_REQUEST,
-    responses=problems(*NO_MODEL, InvalidInputError, JournalFullError, JournalFailedError,
-                       OverloadedError),
+    responses=problems(*NO_MODEL, InvalidInputError, TooManyRowsError, JournalFullError,
+                       JournalFailedError, OverloadedError),
 )  # fmt: skip
 async def infer(
     model: str, request: Request, context: PredictContext, version: str | None = None
@@ -372,6 +377,12 @@ async def infer(
     # Looked up after the last wait: from here to the queue is one turn of the event loop.
     named = find(services, model, version)
     counts = services.inference.count(named.route.application.name)
+    if not is_context(asked.context):
+        expected = f"JSON values of at most {CONTEXT_LIMIT} bytes"
+        raise InvalidRequestError([FieldError("/parameters", expected, shown(asked.context))])
+    most = services.settings.rows_limit
+    if asked.rows > most:
+        raise TooManyRowsError(most, asked.rows)
     try:
         blocks = blocks_of(named.route.codec, asked.tensors)
     except InvalidInputError:

@@ -75,6 +75,11 @@ class InferRequest:
     tensors: list[Tensor]
 
     @property
+    def rows(self) -> int:
+        """The first dimension, by the tensor that has most."""
+        return max(tensor.shape[0] if tensor.shape else 0 for tensor in self.tensors)
+
+    @property
     def context(self) -> dict[str, Any] | None:
         """What the client says beside the tensors."""
         context = {k: v for k, v in self.form.parameters.items() if k not in RESERVED}

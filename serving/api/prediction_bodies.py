@@ -17,11 +17,15 @@ from serving.errors import (
     InvalidRequestError,
     MalformedBodyError,
     ServingError,
+    TooManyRowsError,
     shown,
 )
 from serving.inference import ActiveRoute, Inference, Prediction
 from serving.inputs import InputCodec
 
+CONTEXT_LIMIT = 65_536
+"""Bytes of a context: the record keeps it with each of the request's rows. What the quick reader
+gets is shorter as a whole."""
 _FIELDS = ("input", "inputs", "context")
 
 Row = bytes | InvalidInputError
@@ -37,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
     context: Mapping[str, Any] | None
 
 
-def read_quickly(codec: InputCodec, raw: bytes) -> Asked | None:
+def read_quickly(codec: InputCodec, raw: bytes, most: int) -> Asked | None:
     """Read a body that is right; None if it needs the precise reader."""
     try:
         body = codec.bodies.decode(raw)
@@ -48,7 +52,7 @@ def read_quickly(codec: InputCodec, raw: bytes) -> Asked | None:
             return None
         block = codec.encode(body.input)
         return None if block is None else Asked([block], False, body.context)
-    if body.input is not msgspec.UNSET or not body.inputs:
+    if body.input is not msgspec.UNSET or not 0 < len(body.inputs) <= most:
         return None
     rows = []
     for place, one in enumerate(body.inputs):
@@ -59,11 +63,18 @@ def read_quickly(codec: InputCodec, raw: bytes) -> Asked | None:
     return Asked(rows, True, body.context)
 
 
-def read_precisely(codec: InputCodec, raw: bytes) -> Asked:
+def read_precisely(codec: InputCodec, raw: bytes, most: int) -> Asked:
     """Read a body, and say what is wrong with it.
+
+    Parameters
+    ----------
+    most
+        Inputs that one body may hold.
 
     Raises
     ------
+    TooManyRowsError
+        If it holds more.
     MalformedBodyError
         If it is no JSON.
     InvalidRequestError
@@ -90,10 +101,13 @@ def read_precisely(codec: InputCodec, raw: bytes) -> Asked:
     if not isinstance(inputs, list) or not inputs:
         errors.append(FieldError("/inputs", "an array of at least one input", shown(inputs)))
     context = body.get("context")
-    if not _is_context(context):
-        errors.append(FieldError("/context", "an object of JSON values", shown(context)))
+    if not is_context(context):
+        expected = f"an object of JSON values of at most {CONTEXT_LIMIT} bytes"
+        errors.append(FieldError("/context", expected, shown(context)))
     if errors:
         raise InvalidRequestError(errors)
+    if len(inputs) > most:
+        raise TooManyRowsError(most, len(inputs))
     if "input" in body:
         return Asked([codec.check(body["input"], "/input")], False, context)
     rows = [_checked(codec, one, f"/inputs/{place}") for place, one in enumerate(inputs)]
@@ -107,15 +121,16 @@ def _checked(codec: InputCodec, value: Any, path: str) -> Row:
         return error
 
 
-def _is_context(context: Any) -> bool:
+def is_context(context: Any) -> bool:
+    """Whether the record can keep it beside an input."""
     if context is None:
         return True
     try:
-        json.dumps(context, allow_nan=False, ensure_ascii=False).encode()
+        text = json.dumps(context, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         # NaN, or a surrogate that stands alone.
         return False
-    return isinstance(context, dict)
+    return isinstance(context, dict) and len(text) <= CONTEXT_LIMIT
 
 
 def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> Coroutine[None, None, bytes]:

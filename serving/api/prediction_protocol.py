@@ -105,7 +105,8 @@ class PredictionProtocol(BoundedConnection):
             services.keys.check(direct.authorization, "predict")
             # From here to the queue is one turn: a switched route drains a queue that has the row.
             route = services.inference.routes.get(direct.name)
-            asked = None if route is None else read_quickly(route.codec, direct.body)
+            most = services.settings.rows_limit
+            asked = None if route is None else read_quickly(route.codec, direct.body, most)
             if route is None or asked is None:
                 self._hand_on(direct)
             elif asked.many:

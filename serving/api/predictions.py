@@ -20,6 +20,7 @@ from serving.errors import (
     MalformedBodyError,
     OverloadedError,
     RouteNotFoundError,
+    TooManyRowsError,
 )
 
 router = APIRouter(tags=["predictions"])
@@ -122,6 +123,7 @@ _BODY = {
     openapi_extra=_BODY,
     responses=problems(
         ApplicationNotFoundError, RouteNotFoundError, MalformedBodyError, BodyTooLargeError,
+        TooManyRowsError,
         InvalidInputError, JournalFullError, JournalFailedError, DatabaseUnavailableError,
         OverloadedError,
     ),
@@ -139,7 +141,7 @@ async def predict(application: str, request: Request, context: PredictContext) -
     # Looked up after the last wait: from here to the queue is one turn of the event loop.
     route = services.inference.route(application)
     try:
-        asked = read_precisely(route.codec, raw)
+        asked = read_precisely(route.codec, raw, services.settings.rows_limit)
     except Exception:
         services.inference.count(application).errors += 1
         raise

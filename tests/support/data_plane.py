@@ -122,7 +122,7 @@ class Plane:
 async def plane(
     folder: Path, queues: dict[str, BatchQueue], *, policy: dict[str, Any] | None = None,
     of: Application | None = None, schema: dict[str, Any] | None = None, limit: int = 100_000,
-    journal_limit: int = 2**30,
+    journal_limit: int = 2**30, rows_limit: int = 10_000,
 ) -> AsyncIterator[Plane]:  # fmt: skip
     """The prediction routes over queues, with a journal and one key."""
     journal = Journal(folder / "journal.db", journal_limit)
@@ -138,7 +138,11 @@ async def plane(
     key = Key(uuid4(), "t", digest(KEY.encode()), frozenset({"predict"}), moment, None)
     keys.replace([key])
     settings = Settings.model_validate(
-        {"database_url": "postgresql://nobody@127.0.0.1/none", "request_limit_bytes": limit}
+        {
+            "database_url": "postgresql://nobody@127.0.0.1/none",
+            "request_limit_bytes": limit,
+            "rows_limit": rows_limit,
+        }
     )
     # What a prediction never touches is absent: touching it would fail the test.
     parts: dict[str, Any] = {one.name: None for one in fields(Services)}

@@ -115,6 +115,7 @@ def test_many_labels_are_counted_and_wrong_ones_rejected_by_their_place(
         (b'{"feedback": {}}', 422, "invalid_request"),
         (b'{"feedback": [], "label": 1}', 422, "invalid_request"),
         (b'{"prediction_id": "x", "label": 1}', 422, "invalid_feedback"),
+        (b'{"feedback": [' + b"0," * 10_000 + b"0]}", 413, "too_many_rows"),
         (b"{}", 422, "invalid_feedback"),
     ],
 )

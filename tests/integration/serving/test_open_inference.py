@@ -145,6 +145,7 @@ def test_feedback_names_a_prediction_that_came_this_way(
     assert sent.json()["accepted"] == 1
 
 
+GOOD = {"name": "x", "datatype": "FP64", "shape": [1, 3], "data": [1, 2, 3]}
 BAD: list[tuple[str, Any, int, str]] = [
     ("no JSON", b"{", 400, "JSON"),
     ("no inputs", {}, 422, "inputs"),
@@ -160,6 +161,13 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("no data", {"data": None}, 422, "an array"),
     ("binary data that are not there", {"parameters": {"binary_data_size": 24}}, 422, "up to 0"),
     ("a shape of a huge size", {"shape": [10**12, 3]}, 422, "3000000000000 values"),
+    ("many rows", {"shape": [10_001, 3], "data": [0] * 30_003}, 413, "at most 10000"),
+    (
+        "a long context",
+        {"inputs": [GOOD], "parameters": {"user": "x" * 70_000}},
+        422,
+        "/parameters: expected JSON values of at most 65536 bytes",
+    ),
     ("a negative length", {"shape": [-1, 3]}, 422, "rows first"),
 ]  # fmt: skip
 
@@ -168,9 +176,8 @@ BAD: list[tuple[str, Any, int, str]] = [
 def test_bad_input_is_told_in_the_protocols_own_field(
     serving: ServingProcess, what: str, body: Any, status: int, said: str
 ) -> None:
-    good = {"name": "x", "datatype": "FP64", "shape": [1, 3], "data": [1, 2, 3]}
     if isinstance(body, dict) and "inputs" not in body and body:
-        body = {"inputs": [good | body]}
+        body = {"inputs": [GOOD | body]}
     sent = {"content": body} if isinstance(body, bytes) else {"json": body}
     got = serving.client.post("/v2/models/app/infer", **sent)
     assert got.status_code == status

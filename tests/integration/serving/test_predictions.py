@@ -139,6 +139,29 @@ def test_a_batch_keeps_its_order_and_its_wrong_items_name_their_fields(tmp_path:
     uvloop.run(run())
 
 
+def test_rows_and_context_of_one_request_are_bounded(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            started(tmp_path, python_version(tmp_path, SUM)) as queue,
+            plane(tmp_path, {"m:1": queue}, rows_limit=3, limit=200_000) as on,
+        ):
+            for client in (on.client, on.framework):
+                most = await client.post(PATH, json={"inputs": [[1, 2]] * 3})
+                assert len(most.json()["predictions"]) == 3
+                for one in ([1, 2], 0):
+                    more = await client.post(PATH, json={"inputs": [one] * 4})
+                    assert (more.status_code, more.json()["code"]) == (413, "too_many_rows")
+                    assert more.json()["detail"] == "Expected at most 3 in one request, received 4."
+                # The record keeps a context with each row.
+                for length, status in ((60_000, 200), (70_000, 422)):
+                    context = {"user": "x" * length}
+                    told = await client.post(PATH, json={"input": [1, 2], "context": context})
+                    assert told.status_code == status
+            assert told.json()["errors"][0]["path"] == "/context"
+
+    uvloop.run(run())
+
+
 def test_a_slow_model_leaves_the_default_with_its_reason_by_the_deadline(tmp_path: Path) -> None:
     code = "import time\ndef answer(rows):\n    time.sleep(.5)\n    return rows[:, 0]"
 
