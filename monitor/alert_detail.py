@@ -114,7 +114,7 @@ def detail(
     }
 
 
-ORDER = ("what", "since", "how_sure", "how_bad", "where", "done", "link")
+ORDER = ("what", "since", "how_sure", "how_bad", "where", "done", "standing", "link")
 """Parts of an alert in the order in which a person needs them."""
 
 

@@ -52,7 +52,7 @@ def _lines(data: Json) -> Iterator[str]:
     yield f"How sure: {_sure(data['how_sure'])}"
     yield f"How bad: {_bad(data['how_bad'])}"
     yield f"Where: {_where(data['where'])}"
-    yield f"What was done: {_done(data['done'])}"
+    yield f"What was done: {_done(data['done'], data.get('standing') or [])}"
     if data.get("inhibited_by"):
         yield (
             f"Alert {data['inhibited_by']} is worse and explains this one: nobody is told of it "
@@ -138,15 +138,22 @@ def _moved(one: Json) -> str:
     return told
 
 
-def _done(done: list[Json]) -> str:
-    if not done:
-        return "nothing; this watch only tells people."
-    return " ".join(_remedy(one) for one in done)
+def _done(done: list[Json], standing: list[Json]) -> str:
+    mine = " ".join(_remedy(one) for one in done)
+    if not standing:
+        return mine or "nothing; this watch only tells people."
+    theirs = " ".join(_of_another(one) for one in standing)
+    return f"{mine or 'nothing by this watch itself.'} {theirs}"
 
 
-def _remedy(one: Json) -> str:
+def _of_another(one: Json) -> str:
+    where = f", {one['from']} → {one['to']}" if one.get("to") else f" of {one['from']}"
+    return f"For alert {one['alert']}, of the same version: {_remedy(one, where)}"
+
+
+def _remedy(one: Json, where: str = "") -> str:
     kind = one["kind"]
-    what, reason = REMEDIES.get(kind, kind), (one.get("reason") or "no reason given")
+    what, reason = f"{REMEDIES.get(kind, kind)}{where}", one.get("reason") or "no reason given"
     form = STATES.get(one["state"], "Remedy {id} ({what}) is {state}: {reason}.")
     return form.format(
         id=one.get("remedy"), what=what, reason=reason.rstrip("."), state=one["state"]

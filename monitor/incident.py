@@ -36,6 +36,7 @@ def timeline(alert: Row[Any], traces: Traces, registry: Registry) -> list[Line]:
     lines = [
         *_onset(traces),
         *(_event(row, traces, registry) for row in traces.events),
+        *(_shared(row) for row in traces.shared_events),
         *_acts(traces),
         *(_revision(row) for row in traces.revisions),
         *(_switch(row) for row in traces.switches),
@@ -49,7 +50,14 @@ def spans(alert: Row[Any], traces: Traces) -> Spans:
     """How long each part took."""
     onset = next((a.onset_at for a in traces.alarms if a.onset_at is not None), None)
     opened = traces.events[0].at if traces.events else alert.opened_at
-    acted = min((r.acted_at for r in traces.remedies if r.acted_at is not None), default=None)
+    acted = min(
+        (
+            r.acted_at
+            for r in (*traces.remedies, *traces.shared)
+            if r.acted_at is not None and r.acted_at >= opened
+        ),
+        default=None,
+    )
     return Spans(
         _seconds(onset, alert.opened_at),
         _seconds(opened, acted),
@@ -78,12 +86,22 @@ def _event(row: Row[Any], traces: Traces, registry: Registry) -> Line:
             why = f": {detail['reason']}" if detail.get("reason") else ""
             said = f"remedy {detail['remedy']} ({detail['kind']}) {detail['state']}{why}"
             return Line(row.at, row.actor, "remedy", said, detail)
+        case "standing":
+            said = f"remedy {detail['remedy']} ({detail['kind']}) of alert {detail['alert']} stands"
+            return Line(row.at, row.actor, "remedy", f"{said}: {detail['state']}", detail)
         case "declined":
             said = f"no {detail['kind']} by itself: {detail['reason']}"
             return Line(row.at, row.actor, "remedy", said, detail)
         case _:
             why = f": {detail['reason']}" if detail.get("reason") else ""
             return Line(row.at, row.actor, "alert", f"alert {row.event}{why}", detail)
+
+
+def _shared(row: Row[Any]) -> Line:
+    detail: Json = row.detail
+    why = f": {detail['reason']}" if detail.get("reason") else ""
+    said = f"remedy {detail['remedy']} ({detail['kind']}) of alert {row.alert_id} {detail['state']}"
+    return Line(row.at, row.actor, "remedy", said + why, detail | {"alert": row.alert_id})
 
 
 def _alarm(row: Row[Any], traces: Traces, registry: Registry) -> str:

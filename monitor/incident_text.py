@@ -40,7 +40,7 @@ def markdown(incident: dict[str, Any]) -> str:
             for line in incident["timeline"]
         ),
         "",
-        *_remedies(incident["remedies"]),
+        *_remedies(incident["remedies"], incident["id"]),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -61,12 +61,12 @@ def _evidence(alert: dict[str, Any]) -> list[str]:
     return ["## Evidence", "", *lines, ""] if lines else []
 
 
-def _remedies(remedies: list[dict[str, Any]]) -> list[str]:
+def _remedies(remedies: list[dict[str, Any]], alert: int) -> list[str]:
     if not remedies:
         return []
     rows = [
         (
-            str(r["id"]),
+            str(r["id"]) if r["alert"] == alert else f"{r['id']} (alert {r['alert']})",
             r["kind"],
             r["state"],
             f"{r['from_version'] or NOTHING} → {r['to_version'] or NOTHING}",

@@ -15,6 +15,7 @@ from monitor.settings import Settings
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as alert_store
 from monitor.store import remedies as remedy_store
+from monitor.store.standing import read_standing
 from monitor.telling import MONITOR, close_alert, settle_inhibition, tell, tell_held_back
 from monitor.wall_clock import Clock
 
@@ -59,7 +60,7 @@ async def raise_alarm(
         application=application.name,
         registry=registry,
     )
-    line = title(kind, alarm, application.name, registry)
+    headline = title(kind, alarm, application.name, registry)
     attempt = 1 if before is None or before.recovery is None else before.recovery["attempt"] + 1
     test = recovery.begin(watch, alarm, attempt)
     if before is None:
@@ -70,7 +71,7 @@ async def raise_alarm(
             kind=kind,
             tier=change.tier,
             state=change.state,
-            title=line,
+            title=headline,
             detail=told,
             opened_at=alarm.alarmed_at,
         )
@@ -78,7 +79,7 @@ async def raise_alarm(
         alert = await alert_store.change_alert(connection, alert.id, detail=told, recovery=test)
     else:
         told |= {"done": before.detail.get("done", []), "link": before.detail.get("link")}
-        shown = {"title": line, "detail": told} if change.delivery else {}
+        shown = {"title": headline, "detail": told} if change.delivery else {}
         alert = await alert_store.change_alert(
             connection,
             before.id,
@@ -104,6 +105,10 @@ async def raise_alarm(
         settings=settings,
         clock=clock,
     )
+    if before is None:
+        # The alert's own record: whatever becomes of the route later, this stood when it came.
+        for line in await read_standing(connection, alert):
+            await alert_store.add_alert_event(connection, alert.id, "standing", MONITOR, line)
     # The remedy may have let it fire again; whether a worse one explains it is known after that.
     await settle_inhibition(connection, application, silent={alert.id})
     if change.delivery is not None:

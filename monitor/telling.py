@@ -1,6 +1,6 @@
 """Tell people about an alert, in the caller's transaction: its history and the outbox."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,7 @@ from monitor.kinds import inhibitors
 from monitor.records import Alert, Application, Json, Registry, Remedy
 from monitor.store import alerts as alert_store
 from monitor.store import webhooks as webhook_store
+from monitor.store.standing import read_standing
 
 MONITOR = "monitor"
 """Actor of what nobody asked for."""
@@ -45,22 +46,38 @@ async def tell(
         event=event,
         application=application.name,
         tier=alert.tier,
-        body=event_body(event, alert, application.name, extra),
+        body=event_body(
+            event, alert, application.name, extra, standing=await read_standing(connection, alert)
+        ),
         alert_id=alert.id,
     )
     if event in NEWS:
         await alert_store.mark_told(connection, alert.id, told=True)
 
 
-def event_body(event: str, alert: Alert, application: str, extra: Json | None = None) -> Json:
+def event_body(
+    event: str,
+    alert: Alert,
+    application: str,
+    extra: Json | None = None,
+    *,
+    standing: Sequence[Json] = (),
+) -> Json:
     """An event as the outbox keeps it; `docs/webhooks.md` describes it."""
-    data: Json = alert_data(alert, application) | (extra or {})
+    data: Json = alert_data(alert, application, standing) | (extra or {})
     data["text"] = text_of(data)
     return {"type": event, "timestamp": alert.updated_at.isoformat(), "data": data}
 
 
-def alert_data(alert: Alert, application: str) -> Json:
-    """An alert as every channel and the API tell it."""
+def alert_data(alert: Alert, application: str, standing: Sequence[Json] = ()) -> Json:
+    """An alert as every channel and the API tell it.
+
+    Parameters
+    ----------
+    standing
+        What other alerts of the same version have set off and still stands, as `read_standing`
+        tells it.
+    """
     where = alert.detail.get("where", {})
     version = where.get("version") or where.get("versions") or alert.subject
     return {
@@ -77,7 +94,7 @@ def alert_data(alert: Alert, application: str) -> Json:
         "resolved_at": None if alert.resolved_at is None else alert.resolved_at.isoformat(),
         "inhibited_by": alert.inhibited_by,
         "recovery": None if alert.recovery is None else alert.recovery.get("says"),
-        **ordered(alert.detail),
+        **ordered(alert.detail | {"standing": list(standing)}),
     }
 
 

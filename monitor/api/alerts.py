@@ -17,8 +17,10 @@ from monitor.api.forms import (
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError
+from monitor.records import Alert, Registry
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as store
+from monitor.store.standing import read_standing, read_standing_of
 from monitor.telling import close_alert, tell
 from monitor.wall_clock import utc_now
 
@@ -42,7 +44,8 @@ async def list_alerts(
         is_open=state == "open",
         limit=500,
     )
-    return [AlertAnswer.of(alert, registry) for alert in found]
+    standing = await read_standing_of(connection, found)
+    return [AlertAnswer.of(alert, registry, standing[alert.id]) for alert in found]
 
 
 @router.get("/alerts/{alert_id}", summary="Show an alert")
@@ -71,7 +74,8 @@ async def show_alert(connection: Transaction, _: Reader, alert_id: int) -> Alert
     lines = [
         AlertEventAnswer(at=e.at, event=e.event, actor=e.actor, detail=e.detail) for e in events
     ]
-    return AlertWhole(**AlertAnswer.of(alert, registry).model_dump(), alarms=alarms, events=lines)
+    shown = await _answer(connection, alert, registry)
+    return AlertWhole(**shown.model_dump(), alarms=alarms, events=lines)
 
 
 @router.post("/alerts/{alert_id}/acknowledge", summary="Take an alert in hand")
@@ -86,7 +90,7 @@ async def acknowledge(
     reason = body.reason if body else None
     await store.add_alert_event(connection, alert_id, change.event, caller.name, {"reason": reason})
     await tell(connection, "alert.acknowledged", alert, registry.applications[alert.application_id])
-    return AlertAnswer.of(alert, registry)
+    return await _answer(connection, alert, registry)
 
 
 @router.post("/alerts/{alert_id}/resolve", summary="Close an alert")
@@ -99,7 +103,11 @@ async def resolve(
     reason = (body.reason if body else None) or "resolved by an operator"
     application = registry.applications[alert.application_id]
     alert = await close_alert(connection, alert, application, caller.name, reason)
-    return AlertAnswer.of(alert, registry)
+    return await _answer(connection, alert, registry)
+
+
+async def _answer(connection: Transaction, alert: Alert, registry: Registry) -> AlertAnswer:
+    return AlertAnswer.of(alert, registry, await read_standing(connection, alert))
 
 
 @router.get("/silences", summary="List silences")

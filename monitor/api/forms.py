@@ -1,5 +1,6 @@
 """Forms of bodies and answers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -98,6 +99,27 @@ SHOWN_OF_A_TEST = ("says", "null", "alpha", "rows", "steps", "statistic", "thres
 """Parts of a test of recovery that mean something to people."""
 
 
+class StandingAnswer(BaseModel):
+    """A remedy that another alert of the same version set off and that still stands."""
+
+    remedy: int
+    alert: int
+    kind: str
+    from_version: str | None
+    to_version: str | None
+    state: str
+    """proposed, decided, approved, acted; of one whose outcome is known the outcome."""
+    reason: str | None
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "StandingAnswer":
+        """From what `read_standing` tells."""
+        same = ("remedy", "alert", "kind", "state", "reason")
+        return cls(
+            from_version=told["from"], to_version=told["to"], **{name: told[name] for name in same}
+        )
+
+
 class AlertAnswer(BaseModel):
     """An alert; `detail` tells what, since when, how sure, how bad, where, what was done, link."""
 
@@ -121,14 +143,18 @@ class AlertAnswer(BaseModel):
     recovery: dict[str, Any] | None
     """The test that will resolve it, and where it stands."""
     detail: dict[str, Any]
+    standing: list[StandingAnswer]
+    """What was set off by other alerts of the same version, as far as it stands."""
     text: str
     """The same in sentences."""
 
     @classmethod
-    def of(cls, alert: Alert, registry: Registry) -> "AlertAnswer":
+    def of(
+        cls, alert: Alert, registry: Registry, standing: Sequence[dict[str, Any]]
+    ) -> "AlertAnswer":
         """From the record."""
         name = registry.applications[alert.application_id].name
-        told = alert_data(alert, name)
+        told = alert_data(alert, name, standing)
         test = alert.recovery
         return cls(
             id=alert.id,
@@ -147,6 +173,7 @@ class AlertAnswer(BaseModel):
             told_at=alert.told_at,
             recovery=None if test is None else {k: test.get(k) for k in SHOWN_OF_A_TEST},
             detail=ordered(alert.detail),
+            standing=[StandingAnswer.of(one) for one in standing],
             text=text_of(told),
         )
 

@@ -14,6 +14,7 @@ from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
 from monitor.detector_state import from_row
 from monitor.store import alarms, alerts, watches
+from monitor.store.standing import read_standing_of
 from monitor.store.summaries import HOUR_S, MINUTE_S, read_summaries
 
 router = APIRouter(tags=["health"])
@@ -112,6 +113,7 @@ async def application_health(
             )
         )
     opened = await alerts.read_alerts(connection, application_id=found.id, is_open=True)
+    standing = await read_standing_of(connection, opened)
     states = {alert.state for alert in opened}
     gravest = next((s for s in ("firing", "acknowledged", "pending") if s in states), None)
     # What informs may learn for days; an application is learning while its errors are not watched.
@@ -124,7 +126,7 @@ async def application_health(
         behind=(await connection.execute(_LAG)).scalar_one(),
         automation=await answer_for(connection, found),
         watches=lines,
-        alerts=[AlertAnswer.of(a, registry) for a in opened],
+        alerts=[AlertAnswer.of(a, registry, standing[a.id]) for a in opened],
     )
 
 

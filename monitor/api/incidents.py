@@ -57,6 +57,7 @@ class IncidentAnswer(BaseModel):
     alert: dict[str, Any]
     timeline: list[IncidentLine]
     remedies: list[RemedyAnswer]
+    """Also those that other alerts of the same version set off, as far as they stood meanwhile."""
 
 
 @router.get(
@@ -106,7 +107,10 @@ async def show_incident(
         timeline=[
             IncidentLine(**(asdict(line) | {"at": line.at.astimezone(UTC)})) for line in lines
         ],
-        remedies=[RemedyAnswer.of(r, registry) for r in traces.remedies],
+        remedies=[
+            RemedyAnswer.of(r, registry)
+            for r in sorted((*traces.remedies, *traces.shared), key=lambda r: r.id)
+        ],
     )
     wanted = form or ("markdown" if _prefers_markdown(request) else "json")
     if wanted == "markdown":

@@ -59,7 +59,7 @@ class AlertEventRow(MonitorTable):
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     event: Mapped[str]
     """opened, alarmed, acknowledged, resolved, remedied, declined, escalated, inhibited,
-    released."""
+    released, standing (a remedy of another alert, when this one opened)."""
     actor: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Integer, Row, and_, any_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.records import Remedy
@@ -16,8 +16,10 @@ from monitor.schema import (
     AutomationSwitchRow,
     DeliveryAttemptRow,
     DeliveryRow,
+    RemedyRow,
 )
 from monitor.store import remedies as remedy_store
+from monitor.store.arrays import listed
 from serving.schema import RevisionRow
 
 
@@ -28,6 +30,10 @@ class Traces:
     events: Sequence[Row[Any]]
     alarms: Sequence[Row[Any]]
     remedies: Sequence[Remedy]
+    shared: Sequence[Remedy]
+    """Those that other alerts of the same version set off, as far as they stood meanwhile."""
+    shared_events: Sequence[Row[Any]]
+    """What the other alerts' history says of them since this one opened."""
     revisions: Sequence[Row[Any]]
     switches: Sequence[Row[Any]]
     deliveries: Sequence[Row[Any]]
@@ -50,14 +56,55 @@ async def read_traces(connection: AsyncConnection, alert: Row[Any]) -> Traces:
     )
     remedies = await remedy_store.read_of_alert(connection, alert.id)
     start = events[0].at if events else alert.opened_at
+    shared = await _shared(connection, alert, start, events)
     return Traces(
         events,
         alarms,
         remedies,
-        await _revisions(connection, alert, start, remedies),
+        shared,
+        await _shared_events(connection, alert, start, shared),
+        await _revisions(connection, alert, start, [*remedies, *shared]),
         await _switches(connection, alert, start),
         await _deliveries(connection, alert.id),
     )
+
+
+async def _shared(
+    connection: AsyncConnection, alert: Row[Any], start: datetime, events: Sequence[Row[Any]]
+) -> list[Remedy]:
+    stood = [e.detail["remedy"] for e in events if e.event == "standing"]
+    version = alert.detail.get("where", {}).get("version")
+    during = and_(
+        RemedyRow.request["from"].astext == version,
+        RemedyRow.decided_at.between(start, alert.resolved_at or func.now()),
+    )
+    found = await connection.execute(
+        select(*RemedyRow.__table__.c)
+        .where(
+            RemedyRow.application_id == alert.application_id,
+            RemedyRow.alert_id.is_distinct_from(alert.id),
+            or_(RemedyRow.id == any_(listed(stood)), during),
+        )
+        .order_by(RemedyRow.id)
+    )
+    return [remedy_store.remedy_of(row) for row in found]
+
+
+async def _shared_events(
+    connection: AsyncConnection, alert: Row[Any], start: datetime, shared: Sequence[Remedy]
+) -> list[Row[Any]]:
+    table = AlertEventRow
+    found = await connection.execute(
+        select(*table.__table__.c)
+        .where(
+            table.alert_id == any_(listed([r.alert_id for r in shared if r.alert_id])),
+            table.event == "remedied",
+            table.detail["remedy"].astext.cast(Integer) == any_(listed([r.id for r in shared])),
+            table.at.between(start, alert.resolved_at or func.now()),
+        )
+        .order_by(table.id)
+    )
+    return list(found)
 
 
 async def _revisions(

@@ -55,7 +55,7 @@ async def add_remedy(
             .returning(*RemedyRow.__table__.c)
         )
     ).one()
-    return _remedy(row)
+    return remedy_of(row)
 
 
 async def read_remedies(
@@ -65,7 +65,7 @@ async def read_remedies(
     query = select(*RemedyRow.__table__.c).order_by(RemedyRow.id.desc()).limit(limit)
     if application_id is not None:
         query = query.where(RemedyRow.application_id == application_id)
-    return [_remedy(row) for row in await connection.execute(query)]
+    return [remedy_of(row) for row in await connection.execute(query)]
 
 
 async def read_of_alert(connection: AsyncConnection, alert_id: int) -> list[Remedy]:
@@ -73,7 +73,7 @@ async def read_of_alert(connection: AsyncConnection, alert_id: int) -> list[Reme
     found = await connection.execute(
         select(*RemedyRow.__table__.c).where(RemedyRow.alert_id == alert_id).order_by(RemedyRow.id)
     )
-    return [_remedy(row) for row in found]
+    return [remedy_of(row) for row in found]
 
 
 async def read_untested(connection: AsyncConnection, applications: Collection[int]) -> list[Remedy]:
@@ -85,7 +85,7 @@ async def read_untested(connection: AsyncConnection, applications: Collection[in
         .order_by(RemedyRow.id)
         .with_for_update()
     )
-    return [_remedy(row) for row in found]
+    return [remedy_of(row) for row in found]
 
 
 async def read_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
@@ -95,7 +95,7 @@ async def read_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
     ).one_or_none()
     if row is None:
         raise NotFoundError("remedy", remedy_id)
-    return _remedy(row)
+    return remedy_of(row)
 
 
 async def lock_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
@@ -107,7 +107,7 @@ async def lock_remedy(connection: AsyncConnection, remedy_id: int) -> Remedy:
     ).one_or_none()
     if row is None:
         raise NotFoundError("remedy", remedy_id)
-    return _remedy(row)
+    return remedy_of(row)
 
 
 async def lock_due_remedy(connection: AsyncConnection, now: datetime) -> Remedy | None:
@@ -122,7 +122,7 @@ async def lock_due_remedy(connection: AsyncConnection, now: datetime) -> Remedy 
             .with_for_update(skip_locked=True)
         )
     ).one_or_none()
-    return None if row is None else _remedy(row)
+    return None if row is None else remedy_of(row)
 
 
 async def change_remedy(connection: AsyncConnection, remedy_id: int, **changes: Any) -> Remedy:
@@ -135,7 +135,7 @@ async def change_remedy(connection: AsyncConnection, remedy_id: int, **changes: 
             .returning(*RemedyRow.__table__.c)
         )
     ).one()
-    return _remedy(row)
+    return remedy_of(row)
 
 
 async def read_unsettled(connection: AsyncConnection) -> list[Remedy]:
@@ -151,7 +151,7 @@ async def read_unsettled(connection: AsyncConnection) -> list[Remedy]:
     found = await connection.execute(
         select(*RemedyRow.__table__.c).where(pending).order_by(RemedyRow.id)
     )
-    return [_remedy(row) for row in found]
+    return [remedy_of(row) for row in found]
 
 
 async def read_begun(connection: AsyncConnection) -> list[tuple[int, int]]:
@@ -171,7 +171,7 @@ async def read_delivery_state(connection: AsyncConnection, delivery: str) -> str
     ).scalar_one_or_none()
 
 
-def _remedy(row: Row[Any]) -> Remedy:
+def remedy_of(row: Row[Any]) -> Remedy:
     return Remedy(
         row.id,
         row.application_id,

@@ -34,6 +34,7 @@ def test_from_the_bad_release_to_the_rollback_and_into_the_record(tmp_path: Path
             dialog.get_by_label("Reason").fill("v2 reads the price in another unit")
             dialog.get_by_role("button", name="Approve").click()
             expect(dialog).not_to_be_attached()
+            expect(page.get_by_text("acted", exact=True).first).to_be_visible(timeout=60_000)
 
             # It acts by itself from here on; the application tells when traffic is back.
             page.get_by_role("link", name="electricity").first.click()

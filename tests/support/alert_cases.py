@@ -318,6 +318,23 @@ CASES: dict[str, Case] = {
 }
 
 
+_ROLL_BACK: Json = {
+    "remedy": 3,
+    "alert": 12,
+    "kind": "roll_back",
+    "from": "price:2",
+    "to": "price:1",
+}
+STANDING: dict[str, Json] = {
+    "second_proposed": _ROLL_BACK | {"state": "proposed", "reason": None},
+    "second_under_way": _ROLL_BACK | {"state": "approved", "reason": "approved by ann"},
+    "second_done": _ROLL_BACK | {"state": "acted", "reason": None},
+    "second_helped": _ROLL_BACK
+    | {"state": "recovered", "reason": "31 fresh labels; tested: at least 0.41"},
+}
+"""What a first alert of the same version set off when a second one comes."""
+
+
 def alert_of(case: Case, **changes: Any) -> Alert:
     """The alert that an alarm opens, as alert 17."""
     of, came, done = case
@@ -333,7 +350,8 @@ def alert_of(case: Case, **changes: Any) -> Alert:
 
 def delivery_of(alert: Alert, event: str, **more: Any) -> Delivery:
     """A delivery of an event about it."""
-    body = event_body(event, alert, "market", more.pop("extra", None))
+    standing = more.pop("standing", ())
+    body = event_body(event, alert, "market", more.pop("extra", None), standing=standing)
     # As Postgres gives it back: JSON, keys in an order of its own.
     body = json.loads(json.dumps(body, sort_keys=True))
     return Delivery(UUID(int=1), "http://receiver.example/", "whsec_", body, 1, event, **more)
@@ -354,6 +372,10 @@ def golden() -> dict[str, str]:
     files["resolved.json"] = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
     inhibited = alert_of(CASES["feature"], inhibited_by=12)
     files["inhibited.txt"] = generic(delivery_of(inhibited, "alert.firing"))["data"]["text"]
+    for name, one in STANDING.items():
+        told = generic(delivery_of(alert_of(CASES["output"]), "alert.firing", standing=[one]))
+        files[f"{name}.txt"] = told["data"]["text"]
+        files[f"{name}.json"] = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
     return files
 
 

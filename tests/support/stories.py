@@ -23,6 +23,7 @@ from monitor.memory import Memory
 from monitor.settings import Mode, Settings
 from monitor.store.alerts import read_alerts
 from monitor.store.database import connect
+from monitor.store.standing import read_standing_of
 from monitor.telling import alert_data
 from serving.store.partitions import ensure_partitions
 from tests.support.shipped import JOURNAL, add_revision
@@ -202,11 +203,13 @@ class Story:
         engine = connect(self.url)
         try:
             async with engine.connect() as connection:
+                found = await read_alerts(connection, application_id=1)
+                standing = await read_standing_of(connection, found)
                 return {
                     f"{alert.kind}|{segment_of(alert.subject) or alert.subject}": text_of(
-                        alert_data(alert, "loans")
+                        alert_data(alert, "loans", standing[alert.id])
                     )
-                    for alert in await read_alerts(connection, application_id=1)
+                    for alert in found
                 }
         finally:
             await engine.dispose()

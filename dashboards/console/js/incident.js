@@ -57,7 +57,7 @@ function why(alert) {
 }
 
 function remedies(one) {
-  const rows = one.remedies.map((r) => [`${r.id}`, words(r.kind), h("span", { class: "mono" }, [r.from_version, r.to_version].filter(Boolean).join(" → ") || "–"), h("span", {}, pill(r.state), r.state_reason ? h("span", { class: "under" }, r.state_reason) : null),
+  const rows = one.remedies.map((r) => [r.alert === one.id ? `${r.id}` : [`${r.id} of `, link(`#/incidents/${r.alert}`, `incident ${r.alert}`)], words(r.kind), h("span", { class: "mono" }, [r.from_version, r.to_version].filter(Boolean).join(" → ") || "–"), h("span", {}, pill(r.state), r.state_reason ? h("span", { class: "under" }, r.state_reason) : null),
     r.outcome ? h("span", {}, pill(r.outcome), r.outcome_test?.null ? h("span", { class: "under" }, `refuted: ${r.outcome_test.null}`) : null) : r.acted_at ? "not known yet" : "–", r.acted_at ? time(r.acted_at) : "–"]);
   return table("Remedies", ["Number", "Kind", "Versions", "State", "Outcome", "Acted"], rows);
 }
