@@ -17,6 +17,7 @@ from drift.means.blocks import Blocks
 from drift.means.units import Units
 from monitor.columns import Ids
 from monitor.evidence import Sums, Trace
+from monitor.faults import Fault
 from monitor.maturing import Waiting
 from monitor.moments import from_micros, to_micros
 from monitor.records import Json, Watch, WatchState
@@ -51,6 +52,7 @@ class _Saved(msgspec.Struct, array_like=True):
     told_at: int = 0
     waiting: tuple[bytes, ...] = ()
     timing: bytes = b""
+    fault: bytes = b""
 
 
 class _Member(msgspec.Struct, array_like=True):
@@ -100,6 +102,8 @@ class Subject:
     """Labelled rows that are not old enough to be tested."""
     timing: Timing | None = None
     """Whether delays and hours tell the loss, where an alarm may roll back."""
+    fault: Fault | None = None
+    """What the last alarm about a loss said, until it is over."""
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ids: Ids = field(default_factory=lambda: np.zeros(0, "S16"))
@@ -210,6 +214,7 @@ def _save(one: Subject) -> _Saved:
         one.told_at,
         one.waiting.to_parts(),
         b"" if one.timing is None else one.timing.to_bytes(),
+        b"" if one.fault is None else one.fault.to_bytes(),
     )
 
 
@@ -233,6 +238,7 @@ def _load(made: Subject, saved: _Saved) -> None:
     made.skipped = saved.skipped
     made.told_at = saved.told_at
     made.waiting = Waiting.from_parts(saved.waiting)
+    made.fault = Fault.from_bytes(saved.fault) if saved.fault else None
     if saved.timing:
         looks = looks_at_delay(made.watch)
         made.timing = Timing.from_bytes(saved.timing, looks_at_delay=looks)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monitor.budget import grants
 from monitor.detector_state import Subject, key_of, seen
 from monitor.evidence import Sums
+from monitor.faults import REST, Fault
 from monitor.gathered import learn_from_steps
 from monitor.learning import learn_centre, learn_normal
 from monitor.moments import from_micros, to_micros
@@ -249,35 +250,46 @@ def _test(
     statistic = update.statistic[:, 0]
     deciding_at = rows.at[steps.deciding]
     alarms = []
-    trace, done = subject.trace, 0
+    trace, done, judged = subject.trace, 0, 0
     for rejection in update.alarms:
         # The trace in an alarm's evidence ends with the alarm, whatever came after it in this turn.
         part = slice(done, rejection.step + 1)
         trace = trace.extended(first + done, deciding_at[part], statistic[part], steps.values[part])
         done = rejection.step + 1
         step = first + rejection.step
-        if _is_repeat(subject, step):
+        if _rests(subject, step):
             continue
+        if subject.fault is not None and subject.fault.is_over(steps.values[judged:done], step):
+            subject.fault = None
+        judged, repeats = done, subject.fault is not None
         subject.told_at = step
-        subject.alarms += 1
+        subject.alarms += not repeats
         subject.trace = trace
         row = int(steps.deciding[rejection.step])
         granted = before.granted + min(before.bought, float(rows.grants[: row + 1].sum()))
-        alarms.append(
-            alarm_of(
-                subject,
-                rejection,
-                steps,
-                rows,
-                row=row,
-                observation=before.observations
-                + 1
-                + (row if rows.place is None else int(rows.place[row])),
-                granted=granted,
-                budget_per_year=budget_per_year,
-                first=first,
-            )
+        alarm = alarm_of(
+            subject,
+            rejection,
+            steps,
+            rows,
+            row=row,
+            observation=before.observations
+            + 1
+            + (row if rows.place is None else int(rows.place[row])),
+            granted=granted,
+            budget_per_year=budget_per_year,
+            first=first,
         )
+        alarms.append(replace(alarm, repeats=repeats))
+        if subject.fault is not None:
+            subject.fault.last = step
+        elif subject.watch.signal in LOSSES:
+            subject.fault = Fault.of(
+                subject.parameters, alarm.evidence, scale=subject.scale, step=step
+            )
+    last = first + len(steps.values) - 1
+    if subject.fault is not None and subject.fault.is_over(steps.values[judged:], last):
+        subject.fault = None
     part = slice(done, len(statistic))
     subject.trace = trace.extended(
         first + done, deciding_at[part], statistic[part], steps.values[part]
@@ -293,12 +305,8 @@ def _test(
     return alarms
 
 
-REST = 1000
-"""Steps after an alarm in which the same detector says nothing more, unless it is about losses."""
-
-
-def _is_repeat(subject: Subject, step: int) -> bool:
-    # A state that lasts would alarm every few rows, by hundreds of members; a loss has remedies
-    # that wait for it to be confirmed.
+def _rests(subject: Subject, step: int) -> bool:
+    # A state that lasts would alarm every few rows, by hundreds of members; what is said again of a
+    # loss is heard, for a remedy that had to wait, but counted as one.
     lasting = subject.watch.signal not in LOSSES
     return lasting and subject.told_at > 0 and step - subject.told_at < REST

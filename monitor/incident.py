@@ -1,7 +1,7 @@
 """The record of one alert from onset to recovery: one timeline of everything that happened."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -111,6 +111,9 @@ def _alarm(row: Row[Any], traces: Traces, registry: Registry) -> str:
     alarm = next((a for a in traces.alarms if a.id == detail.get("alarm")), None)
     if alarm is None:
         return said
+    if alarm.repeats:
+        again = alarm.repeated_at.astimezone(UTC)
+        said += f", said again {alarm.repeats} times until {again:%Y-%m-%d %H:%M:%S} UTC"
     after, before = alarm.evidence.get("after", {}), alarm.evidence.get("before", {})
     if after.get("mean") is not None:
         was = "" if before.get("mean") is None else f" from {before['mean']:.4g}"

@@ -34,6 +34,26 @@ async def raise_alarm(
     """Write an alarm, open its alert or add to the one that is open, decide what to do about it,
     and tell people if that is news."""
     application = registry.applications[alarm.application_id]
+    kind = kind_of_alarm(watch, alarm)
+    before = await alert_store.find_open_alert(connection, application.id, alarm.subject, kind)
+    if alarm.repeats and before is not None:
+        repeated = await alarm_store.repeat_alarm(connection, before.id, alarm)
+        if repeated is not None:
+            # Nothing new is said, but a remedy that had to wait may be possible now.
+            if before.recovery is not None:
+                again = recovery.begin_again(before.recovery, alarm.alarmed_at)
+                await alert_store.save_recovery(connection, before.id, again)
+            await decide_remedy(
+                connection,
+                watch,
+                alarm,
+                alarm_id=repeated,
+                alert=before,
+                registry=registry,
+                settings=settings,
+                clock=clock,
+            )
+            return
     alarm_id = await alarm_store.add_alarm(connection, alarm)
     metrics.ALARMS.labels(application.name, watch.name, watch.tier.value).inc()
     log.warning(
@@ -44,8 +64,6 @@ async def raise_alarm(
         alarm.statistic,
         alarm.observation,
     )
-    kind = kind_of_alarm(watch, alarm)
-    before = await alert_store.find_open_alert(connection, application.id, alarm.subject, kind)
     change = alerts.on_alarm(
         before.state if before else None,  # type: ignore[arg-type]  # the table allows the four states alone
         before.tier if before else None,

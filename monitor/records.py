@@ -211,6 +211,8 @@ class Alarm:
     statistic: float
     threshold: float
     evidence: Json
+    repeats: bool = False
+    """Whether it says again what an earlier one of its watch said, of a fault that lasts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Run:
 
     def report(self, rows: int, seconds: float, changes: Sequence[Change]) -> Report:
         """What was found."""
-        alarms = [self._told(watch, alarm) for watch, alarm in self._alarms]
+        alarms = self._faults()
         made = Report(rows, seconds, self._lines(), self._expected(), alarms)
         if changes:
             made.changes = found(changes, alarms)
@@ -138,6 +138,19 @@ class Run:
             for subject in self._subjects[watch.id].values()
         )
 
+    def _faults(self) -> list[Json]:
+        """Alarms, each with how often it was said again while its fault lasted."""
+        alarms: list[Json] = []
+        last: dict[tuple[int, str, str], Json] = {}
+        for watch, alarm in self._alarms:
+            key = watch.id, alarm.evidence["signal"], alarm.subject
+            if alarm.repeats and key in last:
+                last[key]["repeats"] += 1
+                continue
+            last[key] = self._told(watch, alarm)
+            alarms.append(last[key])
+        return alarms
+
     def _told(self, watch: Watch, alarm: Alarm) -> Json:
         onset, evidence = alarm.onset_prediction_id, alarm.evidence
         return {
@@ -150,6 +163,7 @@ class Run:
             "onset_row": None if onset is None else self._past.row_of(onset.bytes),
             "statistic": alarm.statistic,
             "threshold": alarm.threshold,
+            "repeats": 0,
             "at": alarm.alarmed_at.isoformat(),
             "observation": alarm.observation,
             "change": evidence["change"],

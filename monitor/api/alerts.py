@@ -66,6 +66,8 @@ async def show_alert(connection: Transaction, _: Reader, alert_id: int) -> Alert
             "onset_at": row.onset_at,
             "statistic": row.statistic,
             "threshold": row.threshold,
+            "repeats": row.repeats,
+            "repeated_at": row.repeated_at,
             "evidence": row.evidence,
         }
         for row in reversed(await alarm_store.read_alarms(connection, alert.application_id))

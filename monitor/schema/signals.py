@@ -33,6 +33,10 @@ class AlarmRow(MonitorTable):
     """Estimated change point; no coverage promised."""
     statistic: Mapped[float]
     threshold: Mapped[float]
+    repeats: Mapped[int] = mapped_column(server_default="0")
+    """How often its watch said it again while its fault lasted."""
+    repeated_at: Mapped[datetime | None]
+    """Time in the record of the last of these."""
     evidence: Mapped[dict[str, Any]]
 
 

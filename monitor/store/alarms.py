@@ -27,13 +27,38 @@ class Point:
 
 async def add_alarm(connection: AsyncConnection, alarm: Alarm) -> int:
     """Write an alarm; its number."""
+    values = asdict(alarm) | {"tier": alarm.tier.value}
+    del values["repeats"]
     return (
-        await connection.execute(
-            insert(AlarmRow)
-            .values(asdict(alarm) | {"tier": alarm.tier.value})
-            .returning(AlarmRow.id)
-        )
+        await connection.execute(insert(AlarmRow).values(values).returning(AlarmRow.id))
     ).scalar_one()
+
+
+async def repeat_alarm(connection: AsyncConnection, alert_id: int, alarm: Alarm) -> int | None:
+    """Count an alarm with the one of its watch that it repeats in an alert.
+
+    Returns
+    -------
+    int or None
+        Number of the one that it repeats; none where the alert has none of that watch.
+    """
+    row = (
+        await connection.execute(
+            _REPEAT,
+            {"alert": alert_id, "watch": alarm.watch_id, "at": alarm.alarmed_at},
+        )
+    ).one_or_none()
+    return None if row is None else int(row.id)
+
+
+_REPEAT = text("""
+    UPDATE alarms SET repeats = repeats + 1, repeated_at = :at
+     WHERE id = (SELECT max(a.id) FROM alert_events e
+                   JOIN alarms a ON a.id = CAST(e.detail ->> 'alarm' AS bigint)
+                  WHERE e.alert_id = :alert AND e.event IN ('opened', 'alarmed')
+                    AND a.watch_id = :watch)
+ RETURNING id
+""")
 
 
 async def read_alarms(

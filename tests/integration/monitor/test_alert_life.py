@@ -134,15 +134,20 @@ def test_an_alert_of_a_bad_stretch_resolves_by_a_test_once_it_is_over(database: 
     asyncio.run(check())
 
 
-def test_a_bad_release_is_few_alerts_however_many_alarms(database: str) -> None:
+def test_a_bad_release_is_one_alarm_of_each_watch_however_often_it_is_said_again(database: str) -> None:
     async def check() -> None:
         await lay(database, bad_release())
         await catch_up(settings_for(database))
-        alarms = await rows_of(database, "SELECT id FROM alarms")
+        alarms = await rows_of(database, "SELECT watch_id, subject, repeats FROM alarms")
+        events = await rows_of(
+            database, "SELECT 1 FROM alert_events WHERE event IN ('opened', 'alarmed')"
+        )
         alerts = await rows_of(database, "SELECT kind, subject, state FROM alerts")
         keys = [(a["kind"], a["subject"]) for a in alerts if a["state"] != "resolved"]
         assert len(keys) == len(set(keys))
-        assert len(alarms) > 2 * len(alerts)
+        told = {(a["watch_id"], a["subject"]) for a in alarms}
+        assert len(alarms) == len(told) == len(events)
+        assert sum(a["repeats"] for a in alarms) > 10
 
     asyncio.run(check())
 
