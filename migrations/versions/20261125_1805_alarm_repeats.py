@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "8f2b6d4e1a97"
-down_revision: str | Sequence[str] | None = "5d1c8e0b7a42"
+down_revision: str | Sequence[str] | None = "8e2f4b6a91d3"
 branch_labels: None = None
 depends_on: None = None
 
