@@ -53,6 +53,7 @@ class _Saved(msgspec.Struct, array_like=True):
     waiting: tuple[bytes, ...] = ()
     timing: bytes = b""
     fault: bytes = b""
+    learned_at: bytes = b""
 
 
 class _Member(msgspec.Struct, array_like=True):
@@ -93,7 +94,9 @@ class Subject:
     learned: int = 0
     learned_sum: float = 0.0
     learned_values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """First live values, while they are to become the reference."""
+    """First live values, while they are to become the reference or to tell the unit."""
+    learned_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """When those of a trial were consumed."""
     skipped: int = 0
     """Rows since the last that thinning took."""
     told_at: int = 0
@@ -215,6 +218,7 @@ def _save(one: Subject) -> _Saved:
         one.waiting.to_parts(),
         b"" if one.timing is None else one.timing.to_bytes(),
         b"" if one.fault is None else one.fault.to_bytes(),
+        one.learned_at.tobytes(),
     )
 
 
@@ -238,6 +242,7 @@ def _load(made: Subject, saved: _Saved) -> None:
     made.skipped = saved.skipped
     made.told_at = saved.told_at
     made.waiting = Waiting.from_parts(saved.waiting)
+    made.learned_at = np.frombuffer(saved.learned_at, np.int64)
     made.fault = Fault.from_bytes(saved.fault) if saved.fault else None
     if saved.timing:
         looks = looks_at_delay(made.watch)

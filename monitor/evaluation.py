@@ -1,7 +1,7 @@
 """From observations to decisions: each subject's detector is called once on all that a turn brought
 it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +15,14 @@ from monitor.faults import REST, Fault
 from monitor.gathered import learn_from_steps
 from monitor.learning import learn_centre, learn_normal
 from monitor.moments import from_micros, to_micros
+from monitor.pairing import (
+    LOOK,
+    ask_for_unit,
+    keep_trial,
+    look_for_unit,
+    note_differences,
+    room_until_unit,
+)
 from monitor.records import Alarm, Watch
 from monitor.rejections import alarm_of
 from monitor.rows import Rows, Steps
@@ -55,6 +63,7 @@ def run_watch(
     budget_per_year: float,
     time_scale: float = 1.0,
     now_us: int = 0,
+    others: Collection[Subject] = (),
 ) -> Tested:
     """Feed a stretch of a signal, or of a family of signals, to every subject of one watch.
 
@@ -70,6 +79,9 @@ def run_watch(
         Years of that world in one year of the record.
     now_us
         How far the record has gone; needed where predictions are to mature.
+    others
+        Subjects of the application's other watches, which were fed before: a trial among them tells
+        the unit of the comparison that comes after it.
     """
     clock = None if watch.clock is None else to_micros(watch.clock)
     columns = observations.columns
@@ -114,6 +126,7 @@ def run_watch(
                 if subject is None:
                     continue
                 ask_for_timing(subject, subjects.values(), int(part.at[0]))
+                ask_for_unit(subject, others, int(part.at[0]))
                 subjects[key] = subject
             alarms.extend(
                 consume(
@@ -182,18 +195,22 @@ def consume(
     # Cut where the delays and hours are looked at: what comes after a refusal is not tested,
     # however the rows came in turns.
     while len(rows.values):
-        room = room_until_look(subject) or len(rows.values)
+        rooms = room_until_look(subject), room_until_unit(subject)
+        room = min((one for one in rooms if one), default=len(rows.values))
         part, rows = rows.take(slice(0, room)), rows.cut(room)
         note_times(subject, part)
+        note_differences(subject, part)
         alarms += _consume(subject, part, texts or {}, budget_per_year)
         look_at_times(subject, part)
+        look_for_unit(subject)
     return alarms
 
 
 def _consume(
     subject: Subject, rows: Rows, texts: Mapping[int, str], budget_per_year: float
 ) -> list[Alarm]:
-    if waits_for_timing(subject):
+    keep_trial(subject, rows)
+    if waits_for_timing(subject) or (subject.status == "learning" and LOOK in subject.parameters):
         subject.observations += len(rows.values)
         return []
     if subject.status == "learning" and subject.blocks is None:

@@ -66,7 +66,11 @@ class Run:
     def take(self, stretch: Stretch, extracted: Extracted) -> None:
         """Feed every watch what a stretch brought."""
         raised: list[tuple[Watch, Alarm]] = []
-        for place, watch in enumerate(self._watches):
+        # A trial before the comparison that asks what it showed.
+        order = sorted(
+            enumerate(self._watches), key=lambda at: at[1].detector != "paired-promotion"
+        )
+        for place, watch in order:
             if not watch.enabled:
                 continue
             if watch.detector == "quiet":
@@ -90,6 +94,7 @@ class Run:
                 known=self._past.known,
                 budget_per_year=self._yearly.get(watch.id, 0.0),
                 time_scale=self._settings.time_scale,
+                others=[s for some in self._subjects.values() for s in some.values()],
             )
             self._watches[place] = replace(watch, clock=tested.clock)
             raised += [(watch, alarm) for alarm in tested.alarms]

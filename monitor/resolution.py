@@ -73,19 +73,8 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
             common | {"learn": settings.learn, "head_start": settings.head_start},
         )
     if watch.detector == "paired-excess":
-        return Resolved(
-            "armed",
-            None,
-            common
-            | {
-                "margin": settings.margin,
-                "head_start": settings.head_start,
-                "unit": "row",
-                "unit_reason": "Each row is one step: the null is about each difference given "
-                "all before, so "
-                "neighbouring rows may depend on each other.",
-            },
-        )
+        paired = {"margin": settings.margin, "head_start": settings.head_start}
+        return Resolved("armed", None, common | paired | _unit_of_pairs(settings))
     if watch.detector.startswith("randomised"):
         row: Json = {
             "floor": LEAST_SHARE,
@@ -113,6 +102,24 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
     block = settings.block if isinstance(settings.block, int) else 1
     unit = f"block of {block} rows" if block > 1 else "row"
     return Resolved("armed", None, common | {"delta": settings.delta, "block": block, "unit": unit})
+
+
+def _unit_of_pairs(settings: WatchSettings) -> Json:
+    if isinstance(settings.block, int):
+        unit = f"block of {settings.block} rows" if settings.block > 1 else "row"
+        return {"block": settings.block, "unit": unit, "unit_reason": "Set by an operator."}
+    return {
+        "block": 1,
+        "unit": "row",
+        "unit_reason": "No trial told how the differences depend on each other. Each row is one "
+        "step: the null is about each difference given all before, until the first "
+        f"{FIRST_LOOK} tell the unit.",
+        "look_at": FIRST_LOOK,
+    }
+
+
+FIRST_LOOK = 1_000
+"""Differences of two versions after which a comparison without a trial is looked at."""
 
 
 def _clip(settings: WatchSettings, task: str, losses: NDArray[np.float64] | None) -> float | None:
@@ -266,7 +273,8 @@ def detector_settings(watch: Watch, parameters: Json, seed: int) -> Json:
         case "two-sided-mean":
             return {name: parameters[name] for name in ("least", "most", "head_start")}
         case "paired-excess":
-            return {"margin": parameters["margin"], "head_start": parameters["head_start"]}
+            start = 0.0 if parameters.get("begun") else parameters["head_start"]
+            return {"margin": parameters["margin"], "head_start": start}
         case "randomised-excess":
             return {name: parameters[name] for name in ("margin", "floor", "head_start")}
         case "paired-promotion":

@@ -78,7 +78,8 @@ async def feed_watches(
         kept = all_kept[number]
         yearly = budget.budgets(watches, settings)
         raised: list[tuple[Watch, Alarm]] = []
-        for watch in watches:
+        # A trial before the comparison that asks what it showed.
+        for watch in sorted(watches, key=lambda w: w.detector != "paired-promotion"):
             if watch.detector == "quiet" and watch.enabled:
                 states += _quiet(watch, kept, extracted)
                 continue
@@ -97,6 +98,7 @@ async def feed_watches(
                 known=memory.known,
                 budget_per_year=yearly.get(watch.id, 0.0),
                 time_scale=settings.time_scale,
+                others=[s for some in kept.subjects.values() for s in some.values()],
             )
             for alarm in tested.alarms:
                 # An alarm of a family's member is about that member.
@@ -158,6 +160,7 @@ def feed_watch(
     known: Mapping[int, Known],
     budget_per_year: float,
     time_scale: float,
+    others: Collection[Subject] = (),
 ) -> Tested:
     """Feed one watch what a stretch of the record brought of its signal.
 
@@ -167,6 +170,8 @@ def feed_watch(
         Those that the watch has already; new ones are added, and all are changed in place.
     known
         Reference rows by version.
+    others
+        Subjects of the application's other watches.
     """
     given = WatchSettings.model_validate(watch.settings)
     if given.mature_after is not None or needs_timing(watch):
@@ -182,6 +187,7 @@ def feed_watch(
         budget_per_year=budget_per_year,
         time_scale=time_scale,
         now_us=_now(stretch),
+        others=others,
     )
 
 

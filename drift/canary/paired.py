@@ -44,8 +44,8 @@ class PairedExcess(BettingDetector):
 
     name = "paired-excess"
     assumption = (
-        "The expected excess loss of the challenger over the champion at each row, "
-        "given all rows before it, is at most the margin."
+        "The expected excess loss of the challenger over the champion at each step, a row or the "
+        "mean of a block, given all before it, is at most the margin."
     )
 
     def __init__(

@@ -134,7 +134,9 @@ def test_an_alert_of_a_bad_stretch_resolves_by_a_test_once_it_is_over(database: 
     asyncio.run(check())
 
 
-def test_a_bad_release_is_one_alarm_of_each_watch_however_often_it_is_said_again(database: str) -> None:
+def test_a_bad_release_is_one_alarm_of_each_watch_however_often_it_is_said_again(
+    database: str,
+) -> None:
     async def check() -> None:
         await lay(database, bad_release())
         await catch_up(settings_for(database))

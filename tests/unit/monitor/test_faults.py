@@ -39,7 +39,11 @@ RATE = Watch(
     True,
 )
 PAIRED = replace(
-    RATE, name="paired", signal=LOSS_DIFFERENCE, detector="paired-excess", settings={"margin": 0.01}
+    RATE,
+    name="paired",
+    signal=LOSS_DIFFERENCE,
+    detector="paired-excess",
+    settings={"margin": 0.01, "block": 1},
 )
 
 
