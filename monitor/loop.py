@@ -5,6 +5,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final, Literal
 
 import asyncpg
 import httpx
@@ -32,6 +33,11 @@ WHOLE = Shard()
 """Everything, read by a right that nobody else claims."""
 CHANNEL = "leadsman_shipments"
 """Serving notifies here after each shipment."""
+
+Ended = Literal["nothing", "failed"]
+"""A turn that found nothing to read, and one of which nobody knows what it left unread."""
+NOTHING: Final = "nothing"
+FAILED: Final = "failed"
 
 
 @dataclass(slots=True)
@@ -114,20 +120,22 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
             await _wait(tenure.changed, min(pause, 0.1) if tenure.is_in_touch else 0.05)
             continue
         began = loop.time()
-        turned = [
+        ended = [
             await _turn(engine, settings, pulse, tenure, shard=shard, memories=memories)
             for shard in shards
         ]
-        behind = any(one is not None and not one.drained for one in turned)
-        pulse.caught_up = not behind
+        turned = [one for one in ended if isinstance(one, Turned)]
+        behind = any(not one.drained for one in turned)
+        # Of what a turn that failed left unread nobody knows how much it is.
+        pulse.caught_up = not behind and FAILED not in ended
         now = loop.time()
-        if not any(turned):
+        if not turned:
             looked = now
         # A turn that finds nothing looks after what no row tells, such as silence. It follows on a
         # turn that took all there was, but not on each: traffic would pay for it with every row.
         if not behind and (now - looked < pause):
             await _wait(pulse.wake, pause)
-        if sum(one.predictions + one.labels for one in turned if one is not None) < FEW_ROWS:
+        if sum(one.predictions + one.labels for one in turned) < FEW_ROWS:
             # A turn for a few rows costs what one for many does: shipments that come close
             # together are read together.
             await asyncio.sleep(began + GATHERING_S - loop.time())
@@ -141,8 +149,8 @@ async def _turn(
     *,
     shard: Shard,
     memories: dict[str, Memory],
-) -> Turned | None:
-    """One turn of one shard; none where there was nothing to read, or it failed."""
+) -> Turned | Ended:
+    """One turn of one shard: what it did, or that there was nothing to read, or that it failed."""
     try:
         turned = await turn_once(
             engine, settings, pulse.clock, shard, memories.setdefault(shard.name, Memory())
@@ -152,13 +160,15 @@ async def _turn(
     except LeaseLostError as error:
         log.warning("lease_lost shard=%s detail=%s", shard.name, error.detail)
         tenure.lose(shard)
-        return None
+        return FAILED
     except DATABASE_AWAY as error:
         metrics.TURN_FAILURES.inc()
         pulse.last_error = f"{type(error).__name__}: {error}"
         log.warning("turn_failed error=%s", pulse.last_error)
-        return None
-    if turned is not None and turned.alarms:
+        return FAILED
+    if turned is None:
+        return NOTHING
+    if turned.alarms:
         pulse.wake_hands.set()
     return turned
 
