@@ -1,6 +1,6 @@
 """Was a route changed everywhere? Asked of serving, and read from the record."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -12,6 +12,8 @@ from monitor.serving_client import ServingClient
 
 GRACE = timedelta(seconds=1)
 """A process may hear of a change so much later than the one that made it."""
+SILENT = timedelta(minutes=10)
+"""A process that was not heard of for so long is taken to be gone."""
 LOOK_BACK = timedelta(minutes=5)
 """Answers so long before the change are looked at for the last one by the route before."""
 
@@ -32,10 +34,10 @@ async def check_route(
 ) -> Json:
     """Whether serving answers by a remedy's revision or a later one, as far as can be seen.
 
-    Two witnesses: the route over REST, which answers a change only when all living processes have
-    switched; and the record, where no answer may stand that was given by an earlier revision more
-    than `GRACE` after the change. Answers that have not been shipped yet are not seen, nor is a
-    process that nobody asks.
+    Two witnesses: the route over REST, with what each serving process says that it answers by; and
+    the record, where no answer may stand that was given by an earlier revision more than `GRACE`
+    after the change. Answers that have not been shipped yet are not seen. A process that has fallen
+    silent cannot be asked: for `SILENT` it is taken to go on by what it last said.
     """
     assert remedy.to_revision is not None
     assert remedy.acted_at is not None
@@ -54,8 +56,12 @@ async def check_route(
         ).one()
     shown: int | None = None
     said: str | None = None
+    processes: list[Json] = []
     try:
-        shown = await client.revision_of(application)
+        route = await client.route_of(application)
+        shown = route["revision"]
+        processes = [_process(one, remedy.to_revision, now) for one in route.get("processes", ())]
+        said = "; ".join(one["says"] for one in processes if not one["in_force"]) or None
     except ServingError as error:
         said = f"serving does not show its route: {error}"
     if shown is not None and shown < remedy.to_revision:
@@ -67,13 +73,44 @@ async def check_route(
         )
     return {
         "everywhere": said is None,
-        "reason": said or f"{row.by_new} answers since, none by an earlier revision",
+        "reason": said or _in_force(row.by_new, processes),
         "checked_at": now.isoformat(),
         "revision_over_rest": shown,
+        "processes": processes,
         "answers_by_new": row.by_new,
         "answers_by_old": row.by_old,
         "seconds_to_last_by_old": _seconds_to_last(row),
     }
+
+
+def _process(shown: Json, wanted: int, now: datetime) -> Json:
+    """What one serving process says, and whether that is the remedy's revision or a later one."""
+    name, revision = shown["name"], shown["revision"]
+    heard = datetime.fromisoformat(shown["heartbeat_at"])
+    behind = revision is not None and revision < wanted
+    if shown["living"]:
+        in_force = not behind
+        # One that has no route yet answers by none.
+        says = f"process {name} answers by {'none yet' if revision is None else revision}"
+    else:
+        in_force = not behind or now - heard > SILENT
+        said = "nothing" if revision is None else f"revision {revision}"
+        since = f"{heard.astimezone(UTC):%H:%M:%S} UTC"
+        says = f"process {name}, not heard of since {since}, last answered by {said}"
+    return {
+        "name": name,
+        "living": shown["living"],
+        "revision": revision,
+        "heartbeat_at": shown["heartbeat_at"],
+        "in_force": in_force,
+        "says": says,
+    }
+
+
+def _in_force(answers: int, processes: list[Json]) -> str:
+    living = sum(one["living"] for one in processes)
+    asked = f"; {living} living processes answer by it" if processes else ""
+    return f"{answers} answers since, none by an earlier revision{asked}"
 
 
 def _seconds_to_last(row: Row[Any]) -> float | None:

@@ -82,8 +82,9 @@ class ServingClient:
             raise ServingUnavailableError(said)
         raise ServingRefusedError(said)
 
-    async def revision_of(self, application: str) -> int:
-        """Number of the revision in force, as serving shows it.
+    async def route_of(self, application: str) -> Json:
+        """The route in force, as serving shows it, with the `revision` that each of its `processes`
+        answers by.
 
         Raises
         ------
@@ -96,10 +97,10 @@ class ServingClient:
             )
         except httpx.HTTPError as error:
             raise ServingUnavailableError(f"{type(error).__name__}: {error}") from error
-        revision = _json(response).get("revision")
-        if not response.is_success or not isinstance(revision, int):
+        route = _json(response)
+        if not response.is_success or not isinstance(route.get("revision"), int):
             raise ServingUnavailableError(f"{response.status_code}: {response.text[:200]}")
-        return revision
+        return route
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
