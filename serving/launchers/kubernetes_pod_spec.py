@@ -13,6 +13,7 @@ from typing import Any
 from kubernetes import client
 
 from serving.launchers.base import THREADS, Limits, model_options
+from serving.launchers.environments import stated_python
 from serving.launchers.kubernetes_settings import KubernetesSettings
 from serving.records import Version
 
@@ -175,8 +176,8 @@ def _required(version: Version) -> list[str]:
     stated, options = version.manifest.get("requirements"), []
     if stated:
         options += ["--requires", json.dumps(stated)]
-    if python := version.manifest.get("python"):
-        options += ["--python", str(python)]
+    if (python := stated_python(version.manifest)) is not None:
+        options += ["--python", python]
     return options
 
 

@@ -1,5 +1,6 @@
 """What is handed to a cluster is held against the schemas of several releases of Kubernetes."""
 
+import dataclasses
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.support.data_plane import version
 from tests.support.kubernetes.manifests import FOLDER, documents
 
 RELEASES = ("1.25", "1.28", "1.31", "1.34", "1.37")
-PLAIN = {"artefacts": "claim:leadsman-artefacts", "image": "registry.example/r:{environment}"}
+PLAIN: dict[str, Any] = {"artefacts": "claim:leadsman-artefacts", "image": "registry.example/r:{environment}"}
 EVERYTHING: dict[str, Any] = PLAIN | {
     "image_pull_secret": "registry", "labels": {"team": "fraud"},
     "annotations": {"sidecar.istio.io/inject": "false"}, "liveness": True,
@@ -86,6 +87,20 @@ def test_what_runs_may_do_nothing_that_it_need_not() -> None:
                 "capabilities": {"drop": ["ALL"]},
             }
             assert container["resources"]["limits"]["memory"]
+
+
+def test_a_replica_is_told_what_its_image_is_held_to(tmp_path: Path) -> None:
+    manifests = Manifests(KubernetesSettings(**PLAIN), "leadsman", "0" * 16, "1" * 12)
+    of = version(tmp_path, framework="python")
+    stated = dataclasses.replace(of, manifest={"requirements": ["numpy==2"], "python": "3.12.1"})
+    told: list[list[str]] = []
+    for one in (of, stated):
+        shape = Shape(one, (), UNLIMITED, "replica:1", 65534, "x")
+        pod = manifests.make(shape, 1).deployment.spec.template.spec
+        assert pod is not None
+        told.append(pod.containers[0].args or [])
+    # Of the Python what the image's name says: the newest of 3.12.
+    assert told[1] == [*told[0], "--requires", '["numpy==2"]', "--python", "3.12"]
 
 
 def policies() -> dict[str, dict[str, Any]]:
