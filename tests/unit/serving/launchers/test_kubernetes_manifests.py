@@ -21,7 +21,10 @@ from tests.support.data_plane import version
 from tests.support.kubernetes.manifests import FOLDER, documents
 
 RELEASES = ("1.25", "1.28", "1.31", "1.34", "1.37")
-PLAIN: dict[str, Any] = {"artefacts": "claim:leadsman-artefacts", "image": "registry.example/r:{environment}"}
+PLAIN: dict[str, Any] = {
+    "artefacts": "claim:leadsman-artefacts",
+    "image": "registry.example/r:{environment}",
+}
 EVERYTHING: dict[str, Any] = PLAIN | {
     "image_pull_secret": "registry", "labels": {"team": "fraud"},
     "annotations": {"sidecar.istio.io/inject": "false"}, "liveness": True,
