@@ -128,17 +128,26 @@ def test_an_api_server_that_goes_away_leaves_replicas_answering_and_refuses_chan
     asyncio.run(run())
 
 
-def test_a_pod_that_somebody_deletes_is_an_end_that_is_told(
-    control_plane: "ControlPlane", launcher: "KubernetesLauncher", tmp_path: Path
+@pytest.mark.parametrize("how", ["deleted", "evicted"])
+def test_a_pod_that_somebody_takes_away_is_an_end_that_is_told(
+    control_plane: "ControlPlane", launcher: "KubernetesLauncher", tmp_path: Path, how: str
 ) -> None:
     from kubernetes import client
+    from kubernetes.dynamic import DynamicClient
 
     async def run() -> None:
         async with running(launcher, python_version(tmp_path, models.SUMS)) as talk:
             assert await talk.greet() is not None
             name = talk.replica.name.removeprefix("pod ")
-            core = client.CoreV1Api(control_plane.api())
-            core.delete_namespaced_pod(name, NAMESPACE)
+            api = control_plane.api()
+            if how == "deleted":
+                client.CoreV1Api(api).delete_namespaced_pod(name, NAMESPACE)
+            else:
+                # As a drain does it, in the form of this release.
+                metadata = {"name": name, "namespace": NAMESPACE}
+                body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": metadata}
+                path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+                DynamicClient(api).request("POST", path, body=body)
             assert await ended(talk.replica, 20) != 0
             assert "(Its pod was deleted.)" in talk.replica.last_words()
 
