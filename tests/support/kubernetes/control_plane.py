@@ -81,9 +81,9 @@ class Children:
             process.wait()
 
     def stop_all(self) -> None:
-        """End all, the last one first."""
+        """End all, the last one first; what they hold is thrown away."""
         for name in reversed(list(self._running)):
-            self.stop(name)
+            self.stop(name, within=2)
 
     def ended(self, name: str) -> bool:
         """Whether one has ended by itself."""
