@@ -242,7 +242,10 @@ def main() -> None:
         "targets": TARGETS,
     }
     for name, value in figures.items():
-        print(f"{name:22} {value:.3f}" if isinstance(value, float) else f"{name:22} {value}")
+        if name != "targets":
+            asked = f"  (asked: {TARGETS[name]:g})" if name in TARGETS else ""
+            told = f"{value:.3f}" if isinstance(value, float) else f"{value}"
+            print(f"{name:22} {told}{asked}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -135,9 +135,9 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
         # turn that took all there was, but not on each: traffic would pay for it with every row.
         if not behind and (now - looked < pause):
             await _wait(pulse.wake, pause)
-        if sum(one.predictions + one.labels for one in turned) < FEW_ROWS:
-            # A turn for a few rows costs what one for many does: shipments that come close
-            # together are read together.
+        if not behind:
+            # A turn for a few rows costs nearly what one for many does: shipments that come close
+            # together are read together, also where answers wait for each and hundreds come.
             await asyncio.sleep(began + GATHERING_S - loop.time())
 
 
@@ -174,9 +174,7 @@ async def _turn(
 
 
 GATHERING_S = 0.1
-"""Least time between the beginnings of two turns of which the first found few rows."""
-FEW_ROWS = 1_000
-"""Rows below which a turn's cost is that of any turn."""
+"""Least time between the beginnings of two turns of which the first took all there was."""
 
 HANDS_PAUSE_S = 0.5
 """Pause between two looks at what is to be done."""

@@ -265,24 +265,9 @@ class Inference:
         if durability == "journal":
             ticket.on_kept(partial(_leave, tell, prediction))
         elif durability == "before":
-            ticket.on_kept(partial(self._leave_once_shipped, tell, prediction, ticket))
+            ticket.on_kept(partial(_leave_once_shipped, tell, prediction, ticket))
         else:
             tell(prediction)
-
-    def _leave_once_shipped(
-        self, tell: Tell, prediction: Prediction, ticket: Ticket, error: Exception | None
-    ) -> None:
-        if error is not None or ticket.is_shipped:
-            _leave(tell, prediction, error)
-            return
-        shipment = ticket.shipment()
-        timer = (self._loop or self._find_loop()).call_later(DURABLE_WITHIN, shipment.cancel)
-
-        def shipped(future: "asyncio.Future[None]") -> None:
-            timer.cancel()
-            tell(DatabaseUnavailableError() if future.cancelled() else prediction)
-
-        shipment.add_done_callback(shipped)
 
     def _record(self, asked: Request, told: Told) -> tuple[Prediction, Ticket]:
         """Give the record of an answer to the journal."""
@@ -439,6 +424,16 @@ def _leave(tell: Tell, prediction: Prediction, error: Exception | None) -> None:
     else:
         log.error("record_failed error=%r", error)
         tell(InternalError())
+
+
+def _leave_once_shipped(
+    tell: Tell, prediction: Prediction, ticket: Ticket, error: Exception | None
+) -> None:
+    """Let an answer go when Postgres has its record too."""
+    if error is None:
+        ticket.on_shipped(partial(_leave, tell, prediction), DURABLE_WITHIN)
+    else:
+        _leave(tell, prediction, error)
 
 
 def _beside(at_us: int) -> int:

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
+from serving.awaited_shipments import AwaitedShipments, Tell, call
 from serving.copy_format import (
     FeedbackRecord,
     PredictionRecord,
@@ -22,8 +25,9 @@ __all__ = ["Backlog", "Journal", "JournalUnusableError", "Ticket"]
 
 _FOREVER_US = 2**62
 
-Kept = Callable[[Exception | None], None]
-"""Who hears that a record is kept, or why it is not."""
+FORGETTING_SECONDS = 0.1
+"""Longest time for which the file keeps entries that Postgres has: that they are gone matters to
+nobody, and taking many out at once costs little more than taking one."""
 
 log = logging.getLogger("serving.journal")
 
@@ -39,7 +43,7 @@ class _Turn:
     size: int = ENTRY_OVERHEAD
     entry: int | None = None
     error: Exception | None = None
-    waiters: list[Kept] = field(default_factory=list)
+    waiters: list[Tell] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -97,7 +101,7 @@ class Ticket:
         self.on_kept(partial(_settle, waiter))
         await waiter
 
-    def on_kept(self, tell: Kept) -> None:
+    def on_kept(self, tell: Tell) -> None:
         """Call when the journal has it or could not take it; at once if that is known."""
         turn = self._turn
         if turn.entry is not None or turn.error is not None:
@@ -108,13 +112,24 @@ class Ticket:
     async def shipped(self) -> None:
         """Wait until Postgres has committed it, for as long as that takes; raises as `kept`."""
         await self.kept()
-        if not self.is_shipped:
-            await self.shipment()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_shipped(partial(_settle, waiter))
+        await waiter
 
-    def shipment(self) -> "asyncio.Future[None]":
-        """Give a future that ends when Postgres has committed it; for a record that is kept."""
-        assert self._turn.entry is not None, "the journal has it"
-        return self._journal.shipment_of(self._turn.entry)
+    def on_shipped(self, tell: Tell, within: float | None = None) -> None:
+        """Call when Postgres has committed a record that is kept; at once if it has.
+
+        Parameters
+        ----------
+        within
+            Seconds after which `tell` hears `DatabaseUnavailableError` instead; none for ever.
+        """
+        entry = self._turn.entry
+        assert entry is not None, "the journal has it"
+        if self.is_shipped:
+            tell(None)
+        else:
+            self._journal.await_shipment(entry, within, tell)
 
 
 def _settle(waiter: "asyncio.Future[None]", error: Exception | None) -> None:
@@ -155,7 +170,8 @@ class Journal:
         self._turn = _Turn()
         self.shipped_upto = 0
         """Last entry that Postgres is known to have."""
-        self._shipped_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._awaited = AwaitedShipments()
+        self._forgetting: asyncio.TimerHandle | None = None
         self._newest = NewestEntries(self.file.last_entry())
         start = self.file.backlog()
         self._rows, self._size, self._oldest_us = start.rows, start.size, start.oldest_us
@@ -220,7 +236,7 @@ class Journal:
             turn.error = self._explain(error)
             _tell(turn)
             return
-        self._newest.add(replace(written, number=turn.entry))
+        self._newest.add(msgspec.structs.replace(written, number=turn.entry))
         self._rows += turn.rows
         self._size += turn.size
         if self._oldest_us is None:
@@ -253,32 +269,45 @@ class Journal:
         upto
             Number of the last entry that is there.
         """
-        rows, size = self.file.drop(upto)
-        self._newest.drop(upto)
-        self._rows -= rows
-        self._size -= size
-        self._oldest_us = self.file.oldest_us()
-        self.shipped_upto = max(self.shipped_upto, upto)
-        waiting = []
-        for entry, waiter in self._shipped_waiters:
-            if entry > upto and not waiter.done():
-                waiting.append((entry, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
-        self._shipped_waiters = waiting
-        if not waiting:
+        if upto <= self.shipped_upto:
+            return
+        dropped = self._newest.drop(upto, after=self.shipped_upto)
+        if dropped is None:
+            # More than memory holds: the file counts what it forgets, once what was counted is out.
+            self._forget()
+            dropped = self.file.drop(upto)
+            self._oldest_us = self.file.oldest_us()
+        else:
+            self._oldest_us = self._newest.oldest_us
+            if self._forgetting is None:
+                loop = asyncio.get_running_loop()
+                self._forgetting = loop.call_later(FORGETTING_SECONDS, self._forget)
+        self._rows -= dropped[0]
+        self._size -= dropped[1]
+        self.shipped_upto = upto
+        self._awaited.arrived(upto)
+        if not self._awaited:
             self.urgent.clear()
 
-    def shipment_of(self, entry: int) -> "asyncio.Future[None]":
-        """Give a future that ends when Postgres has an entry."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._shipped_waiters.append((entry, waiter))
+    def _forget(self) -> None:
+        """Take out of the file what Postgres has."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
+        try:
+            self.file.drop(self.shipped_upto)
+        except sqlite3.Error as error:
+            # The next time takes them out as well.
+            log.error("forgetting_failed error=%r", error)
+
+    def await_shipment(self, entry: int, within: float | None, tell: Tell) -> None:
+        """Call when Postgres has an entry that it does not have yet; as `Ticket.on_shipped`."""
+        self._awaited.add(entry, within, tell)
         self.urgent.set()
-        return waiter
 
     def pending_feedback(self) -> Iterator[FeedbackRecord]:
         """Reports of labels that Postgres does not have yet, oldest first."""
-        for rows in self.file.find("feedback", -_FOREVER_US, _FOREVER_US):
+        for rows in self.file.find("feedback", -_FOREVER_US, _FOREVER_US, after=self.shipped_upto):
             yield from decode_feedback(rows)
 
     def find_predictions(
@@ -293,7 +322,7 @@ class Journal:
         """
         return [
             record
-            for rows in self.file.find("predictions", from_us, to_us)
+            for rows in self.file.find("predictions", from_us, to_us, after=self.shipped_upto)
             if prediction_id in rows
             for record in decode_predictions(rows)
             if record.id == prediction_id
@@ -304,14 +333,12 @@ class Journal:
         if not self._closed:
             self._closed = True
             self.flush()
+            self._forget()
             self.file.close()
 
 
 def _tell(turn: _Turn) -> None:
-    """Tell everybody who waits for a turn's entry; one who fails takes nobody with it."""
+    """Tell everybody who waits for a turn's entry."""
     waiters, turn.waiters = turn.waiters, []
     for tell in waiters:
-        try:
-            tell(turn.error)
-        except Exception:
-            log.exception("waiter_failed")
+        call(tell, turn.error)

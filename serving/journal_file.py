@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import msgspec
+
 APPLICATION_ID = 0x4C53_4D4A
 """Marks the file as a journal of ours, in SQLite's header."""
 FORMAT = 1
@@ -61,8 +63,7 @@ class JournalUnusableError(Exception):
         super().__init__(f"{path} cannot be used as the journal: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What one turn of the event loop recorded. Times in microseconds since 1970."""
 
     number: int
@@ -81,6 +82,11 @@ class Entry:
     def rows(self) -> int:
         """Records in the entry."""
         return self.prediction_count + self.feedback_count
+
+    @property
+    def oldest_us(self) -> int:
+        """Time of its earliest record."""
+        return min(us for us in (self.predicted_from, self.received_from) if us is not None)
 
     @property
     def size(self) -> int:
@@ -273,8 +279,8 @@ class JournalFile:
                 entries.append(entry)
         return entries
 
-    def find(self, kind: str, from_us: int, to_us: int) -> list[bytes]:
-        """Rows of every entry that spans some of [from_us, to_us), oldest first.
+    def find(self, kind: str, from_us: int, to_us: int, *, after: int = 0) -> list[bytes]:
+        """Rows of every entry after one that spans some of [from_us, to_us), oldest first.
 
         Parameters
         ----------
@@ -287,8 +293,9 @@ class JournalFile:
         }[kind]
         with self._reading:
             found: Iterable[tuple[bytes]] = self._reader.execute(
-                f"SELECT {kind} FROM entries WHERE {first} < ? AND {last} >= ? ORDER BY entry",
-                (to_us, from_us),
+                f"SELECT {kind} FROM entries WHERE entry > ? AND {first} < ? AND {last} >= ?"
+                " ORDER BY entry",
+                (after, to_us, from_us),
             ).fetchall()
         return [rows for (rows,) in found]
 

@@ -31,15 +31,32 @@ class NewestEntries:
         while self._size > KEPT_BYTES and self._entries:
             self._drop_first()
 
-    def drop(self, upto: int) -> None:
-        """Forget the entries up to a number."""
-        while self._entries and self._entries[0].number <= upto:
-            self._drop_first()
+    def drop(self, upto: int, *, after: int) -> tuple[int, int] | None:
+        """Forget the entries up to a number.
 
-    def _drop_first(self) -> None:
+        Returns
+        -------
+        tuple
+            Rows and bytes of the entries in (after, upto]; none if some of them are not here.
+        """
+        is_whole = self._before <= after
+        rows = size = 0
+        while self._entries and self._entries[0].number <= upto:
+            entry = self._drop_first()
+            rows += entry.rows
+            size += entry.size
+        return (rows, size) if is_whole else None
+
+    @property
+    def oldest_us(self) -> int | None:
+        """Time of the earliest record of the first entry; as `JournalFile.oldest_us`."""
+        return self._entries[0].oldest_us if self._entries else None
+
+    def _drop_first(self) -> Entry:
         entry = self._entries.popleft()
         self._size -= entry.size
         self._before = entry.number
+        return entry
 
     def after(self, number: int, *, max_rows: int, max_bytes: int) -> list[Entry] | None:
         """Entries after one, as `JournalFile.read` gives them; None if only the file has all."""

@@ -149,15 +149,11 @@ class ReplicaConnection(asyncio.BufferedProtocol):
         body = start + HEADER.size
         if self._filled < body:
             return start
-        length, head = parse_head(memoryview(self._buffer)[start:body])
-        end = body + length
+        head = parse_head(memoryview(self._buffer)[start:body])
+        end = body + head.length
         if self._filled < end:
             return start
-        payload = bytes(memoryview(self._buffer)[body:end])
-        self._on_frame(
-            Frame(head.kind, payload, head.encoding, head.rows, head.columns, head.outputs,
-                  head.sequence, head.nanoseconds)
-        )  # fmt: skip
+        self._on_frame(head.frame(bytes(memoryview(self._buffer)[body:end])))
         return end
 
     def send(self, data: bytes) -> None:

@@ -62,10 +62,6 @@ _AWAY = (
 """What a lost or restarting Postgres, or a full disk, looks like."""
 
 
-class _JournalMovedError(Exception):
-    """The journal stands elsewhere in Postgres than thought."""
-
-
 class Shipping:
     """Reads entries, ships groups of them, and drops what has arrived.
 
@@ -137,7 +133,7 @@ class Shipping:
                     await self._ship_what_is_there()
                     pause = FIRST_PAUSE
                     await self._wait_for_more()
-            except _JournalMovedError:
+            except shipments.JournalMovedError:
                 # A commit of ours, sent before a connection was lost, arrived after all.
                 self._disconnect()
             except _AWAY as error:
@@ -214,10 +210,7 @@ class Shipping:
 
     async def _ship(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
         try:
-            async with connection.transaction():
-                await self._begin(connection, entries)
-                await shipments.copy_predictions(connection, [e.predictions for e in entries])
-                await shipments.copy_feedback(connection, [e.feedback for e in entries])
+            await shipments.ship(connection, self._journal.file.id, entries, after=self._at)
         except _Refused:
             # One row stops its whole COPY: halve until it stands alone with its turn.
             if len(entries) > 1:
@@ -228,15 +221,11 @@ class Shipping:
             await self._ship_row_by_row(connection, entries[0])
         self._arrived(entries)
 
-    async def _begin(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
-        journal_id = self._journal.file.id
-        if not await shipments.begin_shipment(connection, journal_id, entries, after=self._at):
-            raise _JournalMovedError
-
     def _arrived(self, entries: Sequence[Entry]) -> None:
         self._at = entries[-1].number
         self.shipped_rows += sum(e.rows for e in entries)
-        self._journal.mark_shipped(self._at)
+        # Not at once: what has gathered meanwhile goes on its way before hundreds hear of this.
+        asyncio.get_running_loop().call_soon(self._journal.mark_shipped, self._at)
 
     async def _ship_row_by_row(self, connection: asyncpg.Connection, entry: Entry) -> None:
         copies = (
@@ -244,7 +233,8 @@ class Shipping:
             ("feedback", entry.feedback, shipments.copy_feedback),
         )
         async with connection.transaction():
-            await self._begin(connection, [entry])
+            journal_id = self._journal.file.id
+            await shipments.begin_shipment(connection, journal_id, [entry], after=self._at)
             for kind, rows, copy in copies:
                 for position, (row, _) in enumerate(split_rows(rows)):
                     try:

@@ -132,16 +132,13 @@ def _take(buffer: bytearray) -> Frame | None:
     """Cut the first whole frame off a buffer."""
     if len(buffer) < HEADER.size:
         return None
-    length, head = parse_head(buffer)
-    end = HEADER.size + length
+    head = parse_head(buffer)
+    end = HEADER.size + head.length
     if len(buffer) < end:
         return None
     payload = bytes(memoryview(buffer)[HEADER.size : end])
     del buffer[:end]
-    return Frame(
-        head.kind, payload, head.encoding, head.rows, head.columns, head.outputs,
-        head.sequence, head.nanoseconds,
-    )  # fmt: skip
+    return head.frame(payload)
 
 
 @contextmanager

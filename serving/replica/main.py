@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import select
 import signal
 import socket
 import sys
@@ -70,7 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listener.close()
     with connection:
         send(connection, _hello(model))
-        while (frame := receive(connection)) is not None:
+        # Waits by itself: a process that waits in a read is also woken when the front takes an
+        # answer, for nothing, at each batch.
+        readable = select.poll()
+        readable.register(connection, select.POLLIN)
+        while readable.poll() and (frame := receive(connection)) is not None:
             if frame.kind != Kind.HELLO:
                 send(connection, _answer(model, frame))
     return 0

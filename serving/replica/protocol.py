@@ -21,8 +21,8 @@ about 17 microseconds of which the model sees none.
 
 import socket
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 HEADER = struct.Struct("<IBBHIIIQQ")
 """Payload bytes, kind, encoding, reserved, rows, columns, output bytes, sequence, nanoseconds."""
@@ -55,9 +55,12 @@ class ProtocolError(Exception):
     """The other side sent something that is no frame of this protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame. Fields that its kind does not use are zero."""
+class Frame(NamedTuple):
+    """One frame. Fields that its kind does not use are zero.
+
+    A tuple, since two are made for each batch on either side and a frozen dataclass costs thrice
+    as much.
+    """
 
     kind: int
     payload: bytes | memoryview
@@ -79,26 +82,47 @@ class Frame:
         )  # fmt: skip
 
 
-def parse_head(data: bytes | bytearray | memoryview) -> tuple[int, Frame]:
-    """Read a header.
+class Head(NamedTuple):
+    """A header; its fields are the frame's."""
 
-    Returns
-    -------
-    tuple
-        Bytes of payload that follow, and the frame without its payload.
+    length: int
+    """Bytes of payload that follow."""
+    kind: int
+    encoding: int
+    reserved: int
+    rows: int
+    columns: int
+    outputs: int
+    sequence: int
+    nanoseconds: int
+
+    def frame(self, payload: bytes | memoryview) -> Frame:
+        """The whole frame."""
+        return Frame(
+            self.kind, payload, self.encoding, self.rows, self.columns, self.outputs,
+            self.sequence, self.nanoseconds,
+        )  # fmt: skip
+
+
+def parse_head(data: bytes | bytearray | memoryview) -> Head:
+    """Read a header.
 
     Raises
     ------
     ProtocolError
         If the length or the kind cannot be.
     """
-    length, kind, encoding, _, rows, columns, outputs, sequence, ns = HEADER.unpack_from(data)
-    if length > MAX_PAYLOAD or not Kind.HELLO <= kind <= Kind.FAILURE or outputs > length:
+    head = Head(*HEADER.unpack_from(data))
+    if (
+        head.length > MAX_PAYLOAD
+        or not Kind.HELLO <= head.kind <= Kind.FAILURE
+        or head.outputs > head.length
+    ):
         raise ProtocolError(
-            f"expected a frame, got a header of kind {kind} with {length} bytes to follow, "
-            f"{outputs} of them outputs"
+            f"expected a frame, got a header of kind {head.kind} with {head.length} bytes to "
+            f"follow, {head.outputs} of them outputs"
         )
-    return length, Frame(kind, b"", encoding, rows, columns, outputs, sequence, ns)
+    return head
 
 
 def send(connection: socket.socket, frame: Frame) -> None:
@@ -112,14 +136,9 @@ def receive(connection: socket.socket) -> Frame | None:
     head = _read(connection, HEADER.size)
     if head is None:
         return None
-    length, frame = parse_head(head)
-    payload = _read(connection, length)
-    if payload is None:
-        return None
-    return Frame(
-        frame.kind, memoryview(payload), frame.encoding, frame.rows, frame.columns,
-        frame.outputs, frame.sequence, frame.nanoseconds,
-    )  # fmt: skip
+    parsed = parse_head(head)
+    payload = _read(connection, parsed.length)
+    return None if payload is None else parsed.frame(memoryview(payload))
 
 
 def _read(connection: socket.socket, size: int) -> bytearray | None:

@@ -15,7 +15,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block
+from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block, plain_arrays
 from serving.replica.frameworks.rows import Frames, places
 
 TRUSTED_PACKAGE = "sklearn"
@@ -65,6 +65,7 @@ def load(artefact: Artefact) -> SklearnModel:
     if not path.is_file():
         raise ArtefactError(f"expected a joblib or skops file, got {path}")
     estimator = _skops(path) if zipfile.is_zipfile(path) else joblib.load(path)
+    plain_arrays.spare()
     if not hasattr(estimator, "predict"):
         raise ArtefactError(
             f"expected an estimator with predict, got {type(estimator).__qualname__}"

@@ -200,14 +200,14 @@ def test_a_journal_moved_by_a_late_commit_is_followed(tmp_path: Path, database: 
 def test_whatever_the_driver_calls_a_lost_connection_shipping_goes_on(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    begin, failures = shipments.begin_shipment, [error]
+    ship_group, failures = shipments.ship, [error]
 
-    async def begin_or_fail(*args: Any, **named: Any) -> bool:
+    async def ship_or_fail(*args: Any, **named: Any) -> None:
         if failures:
             raise failures.pop()
-        return await begin(*args, **named)
+        await ship_group(*args, **named)
 
-    monkeypatch.setattr(shipments, "begin_shipment", begin_or_fail)
+    monkeypatch.setattr(shipments, "ship", ship_or_fail)
 
     async def run() -> None:
         journal = Journal(tmp_path / "journal.db", LIMIT)

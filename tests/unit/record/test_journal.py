@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from serving.copy_format import (
     decode_feedback,
     decode_predictions,
 )
-from serving.errors import JournalFailedError, JournalFullError
-from serving.journal import Journal, JournalUnusableError
+from serving.errors import DatabaseUnavailableError, JournalFailedError, JournalFullError
+from serving.journal import FORGETTING_SECONDS, Journal, JournalUnusableError
 from serving.journal_file import APPLICATION_ID, ENTRY_OVERHEAD, JournalFile
 from tests.support.records import (
     NOW_US,
@@ -295,6 +296,69 @@ def test_a_long_write_ahead_log_is_begun_anew(
         journal.file.bound_wal()
         assert wal.stat().st_size == 0
         assert len(journal.file.read(0, **EVERYTHING)) == 20
+        journal.close()
+
+    asyncio.run(run())
+
+
+def _note(heard: list[tuple[int, Exception | None]], place: int, error: Exception | None) -> None:
+    heard.append((place, error))
+
+
+def test_what_waits_for_postgres_is_told_in_order_and_only_what_has_arrived(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "journal.db", LIMIT)
+        heard: list[tuple[int, Exception | None]] = []
+        for place in range(3):
+            ticket = journal.append_prediction(encoded(plain_prediction()), NOW_US)
+            await ticket.kept()
+            ticket.on_shipped(partial(_note, heard, place), 60)
+        first, second, _ = journal.file.read(0, **EVERYTHING)
+        journal.mark_shipped(second.number)
+        assert heard == [(0, None), (1, None)]
+        assert journal.urgent.is_set()
+        journal.mark_shipped(first.number)
+        assert (journal.shipped_upto, journal.backlog.rows) == (second.number, 1)
+        journal.close()
+
+    asyncio.run(run())
+
+
+def test_who_waits_too_long_for_postgres_hears_that_it_is_away(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "journal.db", LIMIT)
+        heard: list[tuple[str, Exception | None]] = []
+        ticket = journal.append_prediction(encoded(plain_prediction()), NOW_US)
+        await ticket.kept()
+        ticket.on_shipped(lambda error: heard.append(("short", error)), 0.01)
+        ticket.on_shipped(lambda error: heard.append(("long", error)), 60)
+        await asyncio.sleep(0.03)
+        assert [(name, type(error)) for name, error in heard] == [
+            ("short", DatabaseUnavailableError)
+        ]
+        journal.mark_shipped(journal.file.read(0, **EVERYTHING)[0].number)
+        assert heard[1:] == [("long", None)]
+        journal.close()
+
+    asyncio.run(run())
+
+
+def test_the_file_forgets_what_was_shipped_a_moment_later(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "journal.db", LIMIT)
+        shipped = plain_prediction(NOW_US)
+        await journal.append_prediction(encoded(shipped), NOW_US).kept()
+        await _append(journal, NOW_US + 1)
+        first, second = journal.file.read(0, **EVERYTHING)
+        assert journal.find_predictions(shipped.id, NOW_US, NOW_US + 1) == [shipped]
+        journal.mark_shipped(first.number)
+        # It is there no more for anybody who asks, whether or not its bytes still are.
+        assert (journal.backlog.rows, journal.backlog.oldest_us) == (1, NOW_US + 1)
+        assert not journal.find_predictions(shipped.id, NOW_US, NOW_US + 1)
+        await asyncio.sleep(FORGETTING_SECONDS * 1.5)
+        assert journal.file.read(0, **EVERYTHING) == [second]
         journal.close()
 
     asyncio.run(run())
