@@ -6,7 +6,6 @@ replica's own clock; its size is what the tightest deadline allows. Nothing is e
 """
 
 import asyncio
-import heapq
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +17,7 @@ from serving.batch_plan import BatchPlan
 from serving.batch_replica import BatchReplica
 from serving.batch_size import Controller
 from serving.cache import NO_CACHE, AnswerCache, CacheLimits
+from serving.deadlines import Deadlines
 from serving.histogram import Histogram
 from serving.launchers.base import UNLIMITED, Launcher, Limits
 from serving.records import Version
@@ -26,6 +26,7 @@ from serving.replica_client import Hello
 from serving.replica_set import ReplicaSet
 from serving.shared_answers import SharedAnswers, Sharing
 from serving.suspects import Suspects
+from serving.waiting_rows import WaitingRows
 
 __all__ = ["Answer", "BatchLimits", "BatchQueue", "Outcome", "QueueOptions", "State"]
 
@@ -33,11 +34,6 @@ log = logging.getLogger("serving.batching")
 
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Upper bounds of the buckets in which batches are counted, in rows."""
-
-SHARED_FROM = 0.1
-"""Seconds until a deadline from which it is told by a coarser clock than one of milliseconds."""
-SHARED_PART = 20.0
-"""Milliseconds of that clock for each second until the deadline: 2 % of it at most are lost."""
 
 _REPLACED = Answer(Outcome.REPLICA_FAILED, error="the replica was being replaced")
 _LATE = Answer(Outcome.DEADLINE, error="the deadline passed")
@@ -92,15 +88,13 @@ class BatchQueue:
         self._features = features
         self._python = python
         self._launcher = launcher
-        self._heap: list[tuple[bool, float, int, Entry]] = []
-        self._live = 0
-        self._number = 0
+        self._rows = WaitingRows()
+        self._deadlines = Deadlines(self._expire)
         self._suspects = Suspects()
         self._last_rows = 1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forming: asyncio.Handle | None = None
         self._lingering = False
-        self._expiring: dict[int, Batch] = {}
         self._drained: list[asyncio.Future[None]] = []
         self._set = ReplicaSet(version.ref, self._make, self.replica_ready)
         self._replicas = self._set.members
@@ -163,7 +157,7 @@ class BatchQueue:
     @property
     def waiting(self) -> int:
         """Rows that wait for a batch."""
-        return self._live
+        return self._rows.live
 
     @property
     def in_flight(self) -> int:
@@ -243,7 +237,7 @@ class BatchQueue:
         entry = Entry(block, now, deadline, waiter, background)
         if self._shared is not None and self._is_known(self._shared, entry, now):
             if not waiter.done():
-                self._expire_at(loop, entry)
+                self._deadlines.add(loop, entry)
             return
         answer = self._refuse(now, deadline)
         suspected = False
@@ -253,11 +247,11 @@ class BatchQueue:
         if answer is not None:
             waiter.set_result(answer)
             return
-        self._expire_at(loop, entry)
+        self._deadlines.add(loop, entry)
         if suspected:
             self._suspects.add(entry)
         else:
-            self._push(entry)
+            self._rows.push(entry)
         if self._shared is not None:
             self._shared.asked(entry)
         self._wake(loop)
@@ -272,8 +266,7 @@ class BatchQueue:
         sharing, first = shared.look_up(entry, now)
         if sharing is Sharing.URGES:
             # The row that it follows takes its place in the queue.
-            self._number += 1
-            heapq.heappush(self._heap, (first.background, first.deadline, self._number, first))
+            self._rows.place(first)
         return sharing is not Sharing.NEW
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -283,19 +276,20 @@ class BatchQueue:
                 if replica.is_free:
                     self._forming = loop.call_soon(self._form)
                     return
-        elif self._lingering and self._live >= self._last_rows:
+        elif self._lingering and self._rows.live >= self._last_rows:
             self._forming.cancel()
             self._lingering = False
             self._forming = loop.call_soon(self._form, True)
 
     def _refuse(self, now: float, deadline: float) -> Answer | None:
         """An answer at the door where waiting has no prospect."""
+        waiting = self._rows.live
         if len(self._replicas) == 1:
             # The usual case, decided by plain comparisons: it is asked for every row.
             replica = self._replicas[0]
             state = replica.supervisor.state
             ready, left = 1, replica.ends_at - now if replica.flight else 0.0
-            if state == "ready" and not replica.flight and not self._live:
+            if state == "ready" and not replica.flight and not waiting:
                 return None
         else:
             state = self.state
@@ -304,40 +298,20 @@ class BatchQueue:
         if state in (State.FAILED, State.STOPPED):
             return Answer(Outcome.NO_REPLICA, error=f"the version has {state}")
         # With nothing before it a row is always tried: a wrong estimate then corrects itself.
-        if not self._plan.is_trusted or (left <= 0 and not self._live):
+        if not self._plan.is_trusted or (left <= 0 and not waiting):
             return None
-        head = self._heap[0][3] if self._heap else None
         if self._plan.has_room(
-            now, deadline, left=max(0.0, left), ready=ready, waiting=self._live, head=head
-        ):
+            now, deadline, left=max(0.0, left), ready=ready, waiting=waiting,
+            head=self._rows.first,
+        ):  # fmt: skip
             return None
         self.refused += 1
-        return Answer(
-            Outcome.OVERLOADED, error=f"{self._live} rows wait and the deadline would pass"
-        )
+        return Answer(Outcome.OVERLOADED, error=f"{waiting} rows wait and the deadline would pass")
 
-    def _push(self, entry: Entry) -> None:
-        self._number += 1
-        self._live += 1
-        entry.waiting = True
-        heapq.heappush(self._heap, (entry.background, entry.deadline, self._number, entry))
-
-    def _expire_at(self, loop: asyncio.AbstractEventLoop, entry: Entry) -> None:
-        """Answer by the deadline; rows whose deadlines lie close together share a timer."""
-        tick = int(entry.deadline * 1000)
-        left = entry.deadline - entry.arrived
-        if left >= SHARED_FROM:
-            # Each timer wakes the loop. A few milliseconds are not missed in so long a time.
-            tick -= tick % int(left * SHARED_PART)
-        batch = self._expiring.get(tick)
-        if batch is None:
-            batch = self._expiring[tick] = []
-            loop.call_at(tick / 1000, self._expire, tick)
-        batch.append(entry)
-
-    def _expire(self, tick: int) -> None:
+    def _expire(self, due: Batch) -> None:
+        """Answer those whose deadline has come."""
         late = self._late()
-        for entry in self._expiring.pop(tick):
+        for entry in due:
             is_done = entry.waiter.done()
             if is_done and not entry.waiting and not entry.deaths:
                 # Answered long ago, as nearly all are.
@@ -348,16 +322,12 @@ class BatchQueue:
             if entry.is_wanted:
                 continue
             if entry.waiting:
-                entry.waiting = False
-                self._live -= 1
+                self._rows.leave(entry)
                 self._forget(entry)
             elif entry.deaths:
                 # It is not asked again; a late answer to any other is still worth keeping.
                 self._forget(entry)
-        if len(self._heap) > 1024 and len(self._heap) > 2 * self._live:
-            # A replica that hangs pops nothing: without this, what expired would pile up.
-            self._heap = [item for item in self._heap if item[3].waiting]
-            heapq.heapify(self._heap)
+        self._rows.sweep()
         self._notice_empty()
 
     def _late(self) -> Answer:
@@ -392,8 +362,8 @@ class BatchQueue:
             self._lingering = True
             self._forming = loop.call_later(pause, self._form, True)
             return
-        while free and self._live:
-            batch = self._take(now, self._plan.share(len(free), self._live))
+        while free and self._rows.live:
+            batch = self._take(now, self._plan.share(len(free), self._rows.live))
             if not batch:
                 break
             self._send(free.pop(0), batch, now)
@@ -407,36 +377,30 @@ class BatchQueue:
 
     def _linger(self, now: float) -> float:
         """Seconds to wait for more before the next batch."""
-        if not self._heap:
+        first = self._rows.first
+        if first is None:
             return 0.0
-        return self._plan.linger(now, self._live, self._last_rows, self._heap[0][1])
+        return self._plan.linger(now, self._rows.live, self._last_rows, first.deadline)
 
     def _take(self, now: float, limit: int) -> Batch:
         """The most urgent rows, as many as their tightest deadline allows."""
         batch: Batch = []
-        heap = self._heap
-        kind = False
-        while heap and len(batch) < limit:
-            background, deadline, _, entry = heap[0]
-            if batch and background != kind:
+        rows = self._rows
+        while len(batch) < limit and (entry := rows.first) is not None:
+            if batch and entry.background != batch[0].background:
                 break
-            heapq.heappop(heap)
-            if not entry.waiting:
-                continue
-            entry.waiting = False
-            self._live -= 1
+            rows.leave(entry)
             if not entry.is_wanted:
                 # Its caller went away.
                 self._forget(entry)
                 continue
             if not batch:
-                alone = entry.followers is None and not background
-                if alone and self._live and self._plan.is_hopeless(deadline - now):
+                alone = entry.followers is None and not entry.background
+                if alone and rows.live and self._plan.is_hopeless(entry.deadline - now):
                     # It would only make those late that can still be in time.
                     entry.resolve(_LATE)
                     self._forget(entry)
                     continue
-                kind = background
                 limit = self._plan.rows_with(entry, now, limit)
             batch.append(entry)
         return batch
@@ -489,21 +453,18 @@ class BatchQueue:
 
     def _abandon(self, answer: Answer) -> None:
         """Answer everything that waits or is in flight."""
-        entries = [*(entry for _, _, _, entry in self._heap), *self._suspects.empty()]
+        entries = [*self._rows.empty(), *self._suspects.empty()]
         for replica in self._replicas:
             entries += replica.land()
-        self._heap.clear()
         if self._shared is not None:
             self._shared.forget_asked()
-        self._live = 0
         for entry in entries:
-            entry.waiting = False
             entry.resolve(answer)
         self._notice_empty()
 
     @property
     def _is_empty(self) -> bool:
-        return not self._live and not self._suspects and not self.in_flight
+        return not self._rows.live and not self._suspects and not self.in_flight
 
     def _notice_empty(self) -> None:
         if self._drained and self._is_empty:

@@ -17,8 +17,7 @@ from serving.active_route import (
     FLAG_SHADOW,
     ActiveRoute,
 )
-from serving.batch import Answer, Outcome
-from serving.copy_format import encode_prediction
+from serving.batch import Outcome
 from serving.counters import AnswerCounts
 from serving.errors import (
     ApplicationNotFoundError,
@@ -29,22 +28,21 @@ from serving.errors import (
     RouteNotFoundError,
     ServingError,
     StartingError,
-    UnavailableError,
 )
 from serving.ids import new_prediction_id
 from serving.journal import Journal, Ticket
 from serving.learned import Learned
-from serving.members import COMBINE_SHARE, Told, Voice
+from serving.members import COMBINE_SHARE, Told
 from serving.prediction import Prediction
+from serving.recording import Recorder
 from serving.request import Request, Tell
+from serving.shadows import Shadows
 
 __all__ = [
     "FLAG_CACHED", "FLAG_COMBINED", "FLAG_DEFAULT", "FLAG_PINNED", "FLAG_SHADOW", "ActiveRoute",
     "Inference", "Prediction",
 ]  # fmt: skip
 
-SHADOW_DEADLINE = 30.0
-"""Seconds in which a shadow may answer: it has no caller, and a pair is worth the wait."""
 DURABLE_WITHIN = 10.0
 """Longest wait in seconds for Postgres under durability `before`; then the client gets 503."""
 
@@ -66,8 +64,6 @@ class Inference:
         """By application; one assignment switches a route between two requests."""
         self.known: set[str] = set()
         """Applications that exist, with a route or without; kept by whoever sets the routes."""
-        self.counts: dict[str, AnswerCounts] = {}
-        """By application, for metrics."""
         self.restoring = False
         """Whether the routes in force are still being read: what is not there may yet come."""
         self.learned = Learned()
@@ -75,9 +71,10 @@ class Inference:
         self._journal = journal
         self._uniform = (random or Random()).random
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._shadows = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._recorder = Recorder(journal)
+        self.counts = self._recorder.counts
+        """By application, for metrics."""
+        self._shadows = Shadows(self._recorder)
 
     def route(self, application: str) -> ActiveRoute:
         """The route of an application.
@@ -100,10 +97,7 @@ class Inference:
 
     def count(self, application: str) -> AnswerCounts:
         """The application's counters."""
-        counts = self.counts.get(application)
-        if counts is None:
-            counts = self.counts[application] = AnswerCounts()
-        return counts
+        return self._recorder.count(application)
 
     def predict(
         self, route: ActiveRoute, block: bytes, context: Mapping[str, Any] | None = None
@@ -199,7 +193,7 @@ class Inference:
             if is_refused:
                 results.append(self._refused(route, said))
                 continue
-            prediction, ticket = self._record(request, said)
+            prediction, ticket = self._recorder.record(request, said)
             results.append(prediction)
             tickets.append(ticket)
         for ticket in tickets:
@@ -238,7 +232,7 @@ class Inference:
         # One that was turned away at the door leaves a shadow nothing to compare with.
         if choice.shadows and not _is_refused(request):
             for shadow in choice.shadows:
-                self._ask_shadow(request, shadow)
+                self._shadows.ask(request, shadow)
         return request
 
     def _find_loop(self) -> asyncio.AbstractEventLoop:
@@ -252,7 +246,7 @@ class Inference:
             told = _told(request)
             if told.answer.outcome is Outcome.OVERLOADED:
                 raise self._refused(request.route, told)
-            prediction, ticket = self._record(request, told)
+            prediction, ticket = self._recorder.record(request, told)
         except ServingError as error:
             tell(error)
             return
@@ -269,76 +263,6 @@ class Inference:
         else:
             tell(prediction)
 
-    def _record(self, asked: Request, told: Told) -> tuple[Prediction, Ticket]:
-        """Give the record of an answer to the journal."""
-        seconds = time.perf_counter() - asked.started
-        route, version, answer = asked.route, told.version, told.answer
-        reason = answer.outcome
-        default = reason is not Outcome.ANSWERED
-        prediction = Prediction(
-            asked.id, route, version, route.default if default else answer.output, answer.scores,
-            reason, int(seconds * 1e6), asked.at_us, answer.cached, told if told.voices else None,
-        )  # fmt: skip
-        flags = route.flags
-        if default:
-            flags |= FLAG_DEFAULT
-        elif answer.cached:
-            flags |= FLAG_CACHED
-        if told.combined:
-            flags |= FLAG_COMBINED
-        row = encode_prediction(
-            asked.at_us, asked.id, route.queues[version].version.id, route.application.id,
-            route.revision, flags, int(reason) if default else None, prediction.latency_us,
-            asked.choice.propensity, asked.block, prediction.output, answer.scores, asked.context,
-        )  # fmt: skip
-        ticket = self._journal.append_prediction(row, asked.at_us)
-        if route.replaced:
-            route.last_answer = time.time()
-        counts = self.count(route.application.name)
-        counts.histogram(version).observe(seconds)
-        if default:
-            kind = (version, int(reason))
-            counts.defaults[kind] = counts.defaults.get(kind, 0) + 1
-        if told.voices:
-            self._record_voices(asked, told)
-        return prediction, ticket
-
-    def _record_voices(self, asked: Request, told: Told) -> None:
-        """Record what each of several versions said by itself, as shadows are."""
-        route = asked.route
-        members = self.count(route.application.name).members
-        if told.agreement is not None:
-            members.agreement.observe(told.agreement)
-        for voice in told.voices:
-            members.count(voice.version, int(voice.answer.outcome))
-            if voice.answer.outcome is not Outcome.ANSWERED:
-                continue
-            at_us = asked.at_us
-            if voice.version == told.version:
-                if not told.combined:
-                    # Its own answer is the one that left.
-                    continue
-                # The common answer has its place in the primary key already.
-                at_us = _beside(at_us)
-            self._record_beside(asked, voice, at_us)
-
-    def _record_beside(self, asked: Request, voice: Voice, at_us: int) -> None:
-        """Record one version's own answer beside the one that left."""
-        route, answer = asked.route, voice.answer
-        row = encode_prediction(
-            at_us, asked.id, route.queues[voice.version].version.id, route.application.id,
-            route.revision, FLAG_SHADOW | (FLAG_CACHED if answer.cached else 0), None,
-            int(voice.seconds * 1e6), asked.choice.propensity, asked.block, answer.output,
-            answer.scores, asked.context,
-        )  # fmt: skip
-        counts = self.count(route.application.name)
-        try:
-            self._journal.append_prediction(row, at_us)
-        except UnavailableError as error:
-            self._shadow_lost(route.application.name, voice.version, 0, error.detail)
-            return
-        counts.shadows[voice.version] = counts.shadows.get(voice.version, 0) + 1
-
     async def _wait_for(self, ticket: Ticket, route: ActiveRoute) -> None:
         durability = route.application.durability
         if durability == "journal":
@@ -350,46 +274,9 @@ class Inference:
             except TimeoutError as error:
                 raise DatabaseUnavailableError from error
 
-    def _ask_shadow(self, asked: Request, shadow: str) -> None:
-        """Ask a shadow; its answer is recorded when it comes, and delays nobody."""
-        objective = asked.route.objective
-        deadline = asyncio.get_running_loop().time() + max(SHADOW_DEADLINE, objective)
-        self._shadows += 1
-        self._idle.clear()
-        future = asked.route.queues[shadow].submit(asked.block, deadline, background=True)
-        future.add_done_callback(partial(self._record_shadow, asked, shadow))
-
-    def _record_shadow(self, asked: Request, shadow: str, future: "asyncio.Future[Answer]") -> None:
-        self._shadows -= 1
-        if not self._shadows:
-            self._idle.set()
-        answer, route = future.result(), asked.route
-        name = route.application.name
-        if answer.outcome is not Outcome.ANSWERED:
-            self._shadow_lost(name, shadow, int(answer.outcome), answer.error)
-            return
-        voice = Voice(shadow, answer, time.perf_counter() - asked.started)
-        self._record_beside(asked, voice, asked.at_us)
-
-    def _shadow_lost(self, application: str, shadow: str, reason: int, why: str) -> None:
-        lost = self.count(application).shadows_lost
-        kind = (shadow, reason)
-        lost[kind] = lost.get(kind, 0) + 1
-        # Every thousandth: a shadow that is down would fill the log.
-        if lost[kind] % 1000 == 1:
-            log.warning(
-                "shadow_lost application=%s version=%s count=%d why=%s",
-                application, shadow, lost[kind], why,
-            )  # fmt: skip
-
     async def settle(self, within: timedelta) -> bool:
         """Wait until every shadow that was asked is recorded or lost; False if time ran out."""
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._shadows.settle(within)
 
 
 def _told(request: Request) -> Told:
@@ -434,8 +321,3 @@ def _leave_once_shipped(
         ticket.on_shipped(partial(_leave, tell, prediction), DURABLE_WITHIN)
     else:
         _leave(tell, prediction, error)
-
-
-def _beside(at_us: int) -> int:
-    """The neighbouring microsecond within the same millisecond, which is the one in the id."""
-    return at_us + 1 if at_us % 1000 < 999 else at_us - 1
