@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from serving.app import LOG_FORMAT, serve
+from serving.app import LOG_FORMAT
 from serving.launchers.kubernetes_settings import KubernetesSettings
 from serving.launching import check_launcher
+from serving.server import serve
 from serving.settings import Settings
 from serving.workers import Workers
 

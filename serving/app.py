@@ -1,23 +1,16 @@
 """One serving process: everything made, connected, and ended in order."""
 
 import asyncio
-import contextlib
 import logging
-import resource
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import metadata
-from uuid import uuid4
 
-import uvicorn
 from fastapi import FastAPI, Request
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.responses import JSONResponse, Response
 
 from serving import scrape
-from serving.agreement import Agreement
 from serving.api import (
     applications,
     feedback,
@@ -34,33 +27,17 @@ from serving.api import (
 from serving.api import (
     replicas as replicas_api,
 )
-from serving.api.connection import end_stalled
 from serving.api.context import Replayed, Services
 from serving.api.limits import BodyLimit
-from serving.api.prediction_protocol import PredictionProtocol
-from serving.artefacts import ArtefactStore
-from serving.collector import spare_what_stays
+from serving.assembly import local_copy_of, make_services, online_learning_of
 from serving.exposition import Page
-from serving.feedback import FeedbackDesk
-from serving.fleet import Fleet
-from serving.in_force import InForce
-from serving.inference import Inference
-from serving.journal import Journal
-from serving.keys import KeyRing, ensure_admin
-from serving.launching import end_what_was_left, environments_of, make_launcher
+from serving.launching import end_what_was_left
 from serving.learning import Learning
 from serving.leftovers import ship_leftovers
 from serving.local_copy import LocalCopy
-from serving.online import OnlineLearning
-from serving.records import ReplicaPlan
-from serving.replicas import Replicas
 from serving.retention import keep_disk_small
-from serving.rollout import Rollout
 from serving.settings import Settings
-from serving.shipping import Shipping
 from serving.siblings import Siblings
-from serving.store.models import Versions
-from serving.workers import listener
 
 log = logging.getLogger("serving.app")
 
@@ -81,87 +58,9 @@ SETTLE_WITHIN = timedelta(seconds=5)
 WARM_WITHIN = 15.0
 """Longest time in seconds that a worker waits for its routes before it takes connections: until it
 is warm the others have more to offer."""
-STARTUP_FAILED = 3
-"""Exit status where the process could not begin to answer."""
-CONNECTIONS = 65_536
-"""Descriptors that a process asks for, where the system allows it."""
-LOOK_EVERY = 50
-"""Tenths of a second between two looks for connections on which a request stands still."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 RETRY_PAUSE = 1.0
 """Seconds before a task of the process is begun again after it failed."""
-
-
-def _engine(settings: Settings) -> AsyncEngine:
-    return create_async_engine(
-        settings.sqlalchemy_url,
-        pool_size=settings.database_connections,
-        max_overflow=0,
-        pool_timeout=5,
-        # The connection used last knows the statements that come again.
-        pool_use_lifo=True,
-        # A server that was restarted leaves connections that look open.
-        pool_pre_ping=True,
-        connect_args={"timeout": 5, "command_timeout": 30},
-    )
-
-
-def _services(settings: Settings) -> Services:
-    settings.own_dir.mkdir(parents=True, exist_ok=True)
-    journal = Journal(settings.own_dir / "journal.db", settings.journal_limit_bytes)
-    engine = _engine(settings)
-    inference = Inference(journal)
-    inference.restoring = True
-    versions = Versions(settings.artefacts)
-    launcher = make_launcher(settings)
-    replicas = Replicas(
-        launcher,
-        python=settings.replica_python,
-        start_within=settings.deploy_timeout,
-        build_within=settings.build_timeout,
-        drain_within=settings.drain_timeout,
-        retire_after=settings.retire_after,
-        options=settings.queues,
-        usual=settings.usual_replicas,
-    )
-    in_force = InForce(engine, versions, replicas, inference, keep_good=settings.warm_revisions)
-    process, keys = uuid4(), KeyRing()
-    agreement = Agreement(
-        engine, versions, replicas, in_force,
-        process=process, within=settings.deploy_timeout.total_seconds(),
-    )  # fmt: skip
-
-    async def follow_keys() -> None:
-        if settings.admin_key is not None and not in_force.restored:
-            await ensure_admin(engine, settings.admin_key.get_secret_value())
-        if await keys.load(engine):
-            in_force.changed.set()
-
-    def follow_replicas(plans: dict[int, ReplicaPlan]) -> None:
-        if replicas.plan(plans):
-            in_force.changed.set()
-
-    fleet = Fleet(
-        settings.asyncpg_url, engine, in_force, agreement,
-        process=process, folder=settings.own_dir, follow_keys=follow_keys,
-        follow_replicas=follow_replicas, poll=settings.poll_interval.total_seconds(),
-    )  # fmt: skip
-    return Services(
-        settings=settings,
-        engine=engine,
-        keys=keys,
-        versions=versions,
-        artefacts=ArtefactStore(settings.artefacts, settings.artefact_limit_bytes),
-        inference=inference,
-        journal=journal,
-        shipping=Shipping(journal, settings.asyncpg_url),
-        feedback=FeedbackDesk(journal, engine),
-        launcher=launcher,
-        replicas=replicas,
-        in_force=in_force,
-        fleet=fleet,
-        rollout=Rollout(engine, versions, replicas, in_force, agreement),
-    )
 
 
 async def _keep_doing(name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -173,20 +72,6 @@ async def _keep_doing(name: str, work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("task_failed task=%s", name)
         await asyncio.sleep(RETRY_PAUSE)
-
-
-def _local_copy(services: Services) -> LocalCopy:
-    in_force = services.in_force
-    return LocalCopy(
-        services.settings.own_dir / "registry.json",
-        in_force.changed,
-        lambda: (
-            set(in_force.known),
-            list(in_force.states.values()),
-            services.keys.known(),
-            services.replicas.plans,
-        ),
-    )
 
 
 async def _stand_in(services: Services, copy: LocalCopy) -> None:
@@ -253,23 +138,10 @@ def _read(services: Services, page: Page) -> Iterator[None]:
     )
 
 
-def _online_learning(services: Services) -> OnlineLearning | None:
-    """What lets online models learn; in one process of a machine, where environments are."""
-    environments, settings = environments_of(services.launcher), services.settings
-    if environments is None or settings.worker > 1:
-        return None
-    return OnlineLearning(
-        settings.asyncpg_url, engine=services.engine, in_force=services.in_force,
-        rollout=services.rollout, versions=services.versions, artefacts=services.artefacts,
-        environments=environments, python=settings.replica_python,
-        poll=settings.poll_interval.total_seconds(),
-    )  # fmt: skip
-
-
 @asynccontextmanager
 async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    services = _services(settings)
-    copy = _local_copy(services)
+    services = make_services(settings)
+    copy = local_copy_of(services)
     learning = Learning(
         settings.asyncpg_url, services.inference, poll=settings.poll_interval.total_seconds()
     )
@@ -294,7 +166,7 @@ async def _running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                     )
                 ),
             ]
-            if (teaching := _online_learning(services)) is not None:
+            if (teaching := online_learning_of(services)) is not None:
                 tasks.append(group.create_task(_keep_doing("online_learning", teaching.run)))
             if settings.worker <= 1:
                 clearing = _keep_doing("retention", lambda: _clear_up(services))
@@ -347,49 +219,3 @@ def create_api(settings: Settings) -> FastAPI:
     )
     setattr(app, "openapi", lambda: openapi.document(app))  # noqa: B010  # mypy: a method
     return app
-
-
-class _Server(uvicorn.Server):
-    async def on_tick(self, counter: int) -> bool:
-        if counter % LOOK_EVERY == 0:
-            end_stalled(self.server_state.connections, asyncio.get_running_loop().time())
-        return await super().on_tick(counter)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        spare_what_stays()
-
-
-def _allow_connections() -> None:
-    """Open as many as the system lets us: the usual limit is for programs that have few."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(most, CONNECTIONS)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-def serve(settings: Settings) -> None:
-    """Answer until the process is told to stop."""
-    _allow_connections()
-    config = uvicorn.Config(
-        create_api(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http=PredictionProtocol,
-        # No route is one: a connection that is upgraded would only be held.
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        # Nothing here reads a client's address, and neither header tells a client anything.
-        proxy_headers=False,
-        server_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=30,
-    )
-    server = _Server(config)
-    shared = [listener(settings.host, settings.port)] if settings.worker else None
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=shared)
-    if not server.started:
-        raise SystemExit(STARTUP_FAILED)

@@ -36,7 +36,8 @@ from serving.in_force import InForce
 from serving.inference import FLAG_SHADOW
 from serving.launchers.environment_store import EnvironmentStore
 from serving.records import InputSchema, Key, Revision, Version
-from serving.rollout import Order, Rollout
+from serving.rollout import Rollout
+from serving.route_orders import Order
 from serving.route_states import RouteState
 from serving.store import keys, labelled_rows, models, policy_statistics
 from serving.store.labelled_rows import LabelledRow

@@ -7,22 +7,18 @@ that is wanted is warm everywhere, as it is for a rollback to the last good revi
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from serving.agreement import Agreement, Proposal
-from serving.batching import Outcome
 from serving.errors import (
     NothingToRollBackToError,
-    ProbeFailedError,
     RevisionMovedError,
     RevisionNotFoundError,
     RouteNotFoundError,
@@ -31,47 +27,15 @@ from serving.errors import (
 from serving.in_force import InForce, check_probe
 from serving.inputs import compile_schema, infer_schema
 from serving.policies import parse
-from serving.records import Application, InputSchema, Key, Revision, RevisionKind, Version
-from serving.references import ReferenceRows
-from serving.replicas import Replicas, key_of
+from serving.records import Application, InputSchema, Revision, RevisionKind
+from serving.replicas import Replicas
 from serving.route_history import last_good
-from serving.route_states import Line, RouteState, read_line, read_state
+from serving.route_orders import Order
+from serving.route_states import Line, RouteState, read_line, read_state, unkept_schema
 from serving.store import applications, models, revisions
 from serving.store.models import Versions
 
 log = logging.getLogger("serving.rollout")
-
-REFERENCE_SECONDS = 300.0
-"""Longest time in which a version may answer its reference rows."""
-
-Probe = dict[str, Any] | list[Any]
-"""An input, as a request would state it."""
-
-
-class Recording(Protocol):
-    """The transaction in which a revision is written."""
-
-    @property
-    def connection(self) -> AsyncConnection:
-        """Where to write."""
-
-    async def revised(self, revision: Revision) -> None:
-        """Write what else belongs to the change, before the commit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Who wants a change, why, and on which condition."""
-
-    key: Key
-    begin: Callable[[], AbstractAsyncContextManager[Recording]]
-    """Opens the transaction of the change."""
-    reason: str | None = None
-    evidence: dict[str, Any] | None = None
-    expected_revision: int | None = None
-    """The change is refused if another revision is in force."""
-    probe: Probe | None = None
-    """An input that every version must answer first; its own reference rows where absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,35 +280,10 @@ class Rollout:
         for ref in refs:
             reference = await models.find_reference(connection, found[ref].id)
             if reference is not None:
-                return _schema_of(infer_schema(reference.inputs, reference.features))
+                return unkept_schema(infer_schema(reference.inputs, reference.features))
             if (told := found[ref].manifest.get("input_schema")) is not None:
-                return _schema_of(told)
+                return unkept_schema(told)
         raise SchemaMissingError(name)
-
-    async def answer_reference(self, version: Version, rows: ReferenceRows) -> ReferenceRows:
-        """Let a version answer its reference rows.
-
-        Raises
-        ------
-        VersionFailedToStartError, ProbeFailedError
-            If it does not start, or does not answer a row.
-        """
-        schema = _schema_of(rows.schema)
-        codec = compile_schema(schema.schema)
-        with self._replicas.claim([key_of(version, schema)]):
-            queue = await self._replicas.ready(version, schema)
-            first = dict(zip(rows.features, rows.inputs[0], strict=True))
-            await self._replicas.probe(queue, codec, [first])
-            deadline = asyncio.get_running_loop().time() + REFERENCE_SECONDS
-            asked = [
-                queue.submit(codec.check(row), deadline, background=True) for row in rows.inputs
-            ]
-            answers = await asyncio.gather(*asked)
-        for place, answer in enumerate(answers):
-            if answer.outcome != Outcome.ANSWERED:
-                reason = answer.error or answer.outcome.name.lower()
-                raise ProbeFailedError(version.ref, f"row {place}: {reason}")
-        return replace(rows, outputs=[json.loads(answer.output) for answer in answers])
 
     async def _record(self, change: "_Change", proposal: Proposal | None) -> RouteState:
         """Write the revision, and read what is in force with it."""
@@ -383,12 +322,6 @@ class Rollout:
         if proposal is not None:
             proposal.decided = True
         return state
-
-
-def _schema_of(schema: dict[str, Any]) -> InputSchema:
-    """A form of the inputs that is not kept yet."""
-    codec = compile_schema(schema)
-    return InputSchema(0, schema, codec.features, codec.encoding)
 
 
 def _expect(expected: int | None, history: Sequence[Revision]) -> None:

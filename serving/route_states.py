@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from serving.inputs import compile_schema
 from serving.policies import parse
 from serving.records import Application, InputSchema, Revision, Version
 from serving.replicas import QueueKey, key_of
@@ -132,3 +133,9 @@ async def users_of(connection: AsyncConnection, ref: str, *, keep: int) -> list[
         for name, history in histories.items()
         if any(ref in parse(one.policy).versions() for one in in_use(history, keep))
     ]
+
+
+def unkept_schema(schema: dict[str, Any]) -> InputSchema:
+    """A form of the inputs that is not kept yet."""
+    codec = compile_schema(schema)
+    return InputSchema(0, schema, codec.features, codec.encoding)

@@ -26,7 +26,7 @@ from serving.errors import (
 )
 from serving.inputs import compile_schema
 from serving.records import Application, Durability, InputSchema, Revision, Task
-from serving.rollout import Order
+from serving.route_orders import Order
 from serving.store import applications, revisions
 
 router = APIRouter(prefix="/v1/applications", tags=["applications"])

@@ -2,19 +2,25 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response, status
-from pydantic import Field, ValidationError
-from starlette.datastructures import UploadFile
 
-from serving.api.bodies import Body, Name, View
+from serving.api.bodies import Name
 from serving.api.context import ChangeContext, Changes, ReadContext
-from serving.api.problems import field_error, problems
+from serving.api.model_forms import (
+    ModelsView,
+    ModelView,
+    ReferenceRequest,
+    ReferenceView,
+    VersionsView,
+    VersionView,
+    view,
+)
+from serving.api.problems import problems
+from serving.api.version_uploads import UPLOAD, read_upload
 from serving.artefacts import Stored
 from serving.descriptions import describe
 from serving.errors import (
@@ -22,7 +28,6 @@ from serving.errors import (
     FieldError,
     InvalidManifestError,
     InvalidReferenceError,
-    MalformedBodyError,
     ModelNotFoundError,
     ProbeFailedError,
     ReferenceNotFoundError,
@@ -33,177 +38,18 @@ from serving.errors import (
     shown,
 )
 from serving.records import Version
+from serving.reference_answers import answer_reference
 from serving.references import ReferenceRows, read_reference
-from serving.replica.frameworks import MODULES
 from serving.route_states import users_of
 from serving.store import models as store
 
 log = logging.getLogger("serving.api.models")
 
-Requirement = Annotated[
-    str,
-    Field(max_length=500, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]+\])?[^\r\n]*$"),
-]
-"""A line of a requirements file that begins with a distribution: no option, no file to include."""
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 ModelName = Annotated[str, Path(alias="model", description="Name of the model.")]
 VersionName = Annotated[str, Path(alias="version", description="Name of the version.")]
-
-
-class ReferenceRequest(Body):
-    """Training or validation rows, in time order."""
-
-    rows: list[dict[str, Any]] = Field(min_length=1)
-    """Inputs by feature name, all with the same features."""
-    labels: list[Any] | None = None
-    """True values of the rows, in the same order."""
-    outputs: list[Any] | None = None
-    """The version's out-of-sample answers; made by the version itself at its start where absent."""
-
-
-class Manifest(Body):
-    """What a version is."""
-
-    version: Name
-    framework: str | None = None
-    """One of those in docs/frameworks.md; read off the artefact where absent."""
-    entry: str | None = None
-    """For python `module:callable`, for tensorflow a signature, else a file in the folder."""
-    classes: list[str | int | float | bool] | None = Field(None, min_length=2)
-    """Classes in the order of the scores, for models that know no names: networks, boosters."""
-    python: str | None = None
-    """Python of the environment: a release as `3.12`, or the path of an interpreter; the service's
-    own where absent."""
-    requirements: list[Requirement] | None = None
-    """What an environment of its own is made from, as pip reads it; the service's own without."""
-    learn_every: float | None = Field(None, ge=1, le=30 * 86_400)
-    """For river: seconds after which the labels that came become a version of their own."""
-    uri: str | None = None
-    """In place of an upload: absolute path or file: URI on the server's own disk."""
-    reference: ReferenceRequest | None = None
-
-
-class VersionView(View):
-    """A version."""
-
-    model: str
-    version: str
-    framework: str
-    manifest: dict[str, Any]
-    digest: str
-    """sha256 of the artefact, in hex."""
-    size_bytes: int
-    created_at: datetime
-    progress: str | None = None
-    """What this process is doing to start it just now, as building its environment."""
-
-
-class VersionsView(View):
-    """Versions of a model, the oldest first."""
-
-    versions: list[VersionView]
-
-
-class ModelView(View):
-    """A model."""
-
-    model: str
-    versions: int
-    """How many versions it has."""
-
-
-class ModelsView(View):
-    """Models, by name."""
-
-    models: list[ModelView]
-
-
-class ReferenceView(View):
-    """What is kept of a version's reference."""
-
-    rows: int
-    features: list[str]
-    labels: bool
-    """Whether labels were given."""
-    outputs: bool
-    """Whether outputs were given or made."""
-
-
-def view(version: Version) -> dict[str, Any]:
-    """A version as it travels."""
-    fields = VersionView.model_fields.keys() - {"progress"}
-    return VersionView.model_validate({name: getattr(version, name) for name in fields}).model_dump(
-        mode="json"
-    )
-
-
-def _manifest(raw: Any) -> Manifest:
-    try:
-        manifest = Manifest.model_validate(raw)
-    except ValidationError as error:
-        entries = [dict(one, loc=("body", *one["loc"])) for one in error.errors()]
-        raise InvalidManifestError([field_error(one) for one in entries]) from error
-    if manifest.framework not in (None, *MODULES):
-        expected = f"one of {', '.join(MODULES)}"
-        raise InvalidManifestError([FieldError("/framework", expected, shown(manifest.framework))])
-    return manifest
-
-
-async def _read(request: Request) -> tuple[Manifest, UploadFile | None]:
-    """Manifest and artefact of an upload, or the manifest alone."""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        form = await request.form(max_files=1, max_fields=4, max_part_size=64 * 1024**2)
-        text, artefact = form.get("manifest"), form.get("artefact")
-        if isinstance(text, UploadFile):
-            text = (await text.read()).decode("utf-8", "replace")
-        if text is None:
-            raise InvalidManifestError([FieldError("/manifest", "a manifest as JSON", "nothing")])
-        if not isinstance(artefact, UploadFile):
-            raise InvalidManifestError([FieldError("/artefact", "an uploaded file", "nothing")])
-        return _manifest(_json(text.encode())), artefact
-    manifest = _manifest(_json(await request.body()))
-    if manifest.uri is None:
-        raise InvalidManifestError(
-            [FieldError("/uri", "a uri, or an artefact as multipart/form-data", "nothing")]
-        )
-    return manifest, None
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MalformedBodyError("JSON", str(error)) from error
-
-
-_UPLOAD: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["manifest", "artefact"],
-                    "properties": {
-                        "manifest": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "contentSchema": {"$ref": "#/components/schemas/Manifest"},
-                        },
-                        "artefact": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A file, or a folder as .tar.gz (by its file name).",
-                        },
-                    },
-                }
-            },
-            "application/json": {"schema": {"$ref": "#/components/schemas/Manifest"}},
-        },
-    }
-}
 
 
 @router.get("", summary="List the models", responses=problems())
@@ -241,7 +87,7 @@ async def show_version(model: ModelName, version: VersionName, context: ReadCont
     "/{model}/versions",
     status_code=status.HTTP_201_CREATED,
     summary="Register a version",
-    openapi_extra=_UPLOAD,
+    openapi_extra=UPLOAD,
     responses={
         200: {"model": VersionView, "description": "The same version was registered before."},
         **problems(
@@ -260,7 +106,7 @@ async def register_version(
     A version never changes: registering the same artefact again is answered with 200, another one
     under the same name with 409. Nothing is started before a route names the version.
     """
-    manifest, upload = await _read(request)
+    manifest, upload = await read_upload(request)
     reference = None if manifest.reference is None else _reference(manifest.reference, "/reference")
     artefacts = context.services.artefacts
     if upload is None:
@@ -313,7 +159,7 @@ async def register_version(
 async def _answer(context: ChangeContext, made: Version, reference: ReferenceRows) -> None:
     """Let a new version answer its own reference; it is registered whether it can or not."""
     try:
-        answered = await context.services.rollout.answer_reference(made, reference)
+        answered = await answer_reference(context.services.replicas, made, reference)
     except (VersionFailedToStartError, ProbeFailedError) as error:
         log.warning("reference_not_answered version=%s why=%s", made.ref, error.detail)
         return
@@ -389,7 +235,7 @@ async def put_reference(
     async with context.reading() as connection:
         found = await context.services.versions.get(connection, model, version)
     if reference.outputs is None:
-        reference = await context.services.rollout.answer_reference(found, reference)
+        reference = await answer_reference(context.services.replicas, found, reference)
     answer = ReferenceView(
         rows=len(reference.inputs),
         features=list(reference.features),

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from serving.api.models import Manifest
+from serving.api.model_forms import Manifest
 from serving.api.problems import Problem, problems_of
 from serving.errors import IdempotencyKeyReusedError
 

@@ -29,7 +29,7 @@ from serving.errors import (
 )
 from serving.policies.schema import POLICY_SCHEMA
 from serving.records import Revision
-from serving.rollout import Order
+from serving.route_orders import Order
 from serving.store import applications, revisions, served_revisions
 
 router = APIRouter(prefix="/v1/applications/{application}", tags=["routes"])
