@@ -79,8 +79,7 @@ async def raise_alarm(
         registry=registry,
     )
     headline = title(kind, alarm, application.name, registry)
-    attempt = 1 if before is None or before.recovery is None else before.recovery["attempt"] + 1
-    test = recovery.begin(watch, alarm, attempt)
+    test = recovery.after(watch, alarm, None if before is None else before.recovery)
     if before is None:
         alert = await alert_store.add_alert(
             connection,

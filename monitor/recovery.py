@@ -74,6 +74,7 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
         "subject": alarm.subject,
         "after_us": to_micros(alarm.alarmed_at),
         "attempt": attempt,
+        "guaranteed": alarm.evidence["guaranteed"],
     }
     if signal == TRAFFIC:
         return made | {
@@ -105,6 +106,18 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
         "rest": [],
         "state": None,
     }
+
+
+def after(watch: Watch, alarm: Alarm, before: Json | None) -> Json:
+    """The test that goes with an alarm of an alert that has one already, or none.
+
+    What an alarm with a guarantee was about is not given up for what one without says later.
+    """
+    if before is None:
+        return begin(watch, alarm, 1)
+    if before.get("form") and before.get("guaranteed") and not alarm.evidence["guaranteed"]:
+        return begin_again(before, alarm.alarmed_at)
+    return begin(watch, alarm, before["attempt"] + 1)
 
 
 def begin_again(test: Json, at: datetime) -> Json:
