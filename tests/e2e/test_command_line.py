@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.support.service import RunningUp, command, environment, running_up
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+ROOT = Path(__file__).parents[2]
 GOOD = "def predict(rows):\n    return (rows[:, 0] > 0.5).astype(float)\n"
 BAD = "def predict(rows):\n    return (rows[:, 0] < 0.5).astype(float)\n"
 BROKEN = "import sys\nsys.exit('no weights here')\n"
@@ -165,3 +167,20 @@ def test_a_file_is_replayed(tmp_path: Path) -> None:
     first = [alarm["row"] for alarm in report["alarms"] if alarm["tier"] == "page"]
     assert first
     assert min(first) > 4000
+
+
+def test_the_first_steps_of_the_examples_work_as_they_are_written(
+    up: RunningUp, tmp_path: Path
+) -> None:
+    text = (ROOT / "examples/frameworks/README.md").read_text()
+    steps = text.split("```sh\n", 1)[1].split("```", 1)[0]
+    assert "leadsman deploy" in steps
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", steps.replace("/tmp", str(tmp_path))],
+        cwd=ROOT, env=environment({"PATH": programs, "LEADSMAN_DATA_DIR": str(up.data_dir)}),
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fraud:1 answers" in done.stdout
+    assert "default" not in done.stdout.splitlines()[-1]
