@@ -1,5 +1,6 @@
 """What is documented is what there is."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,13 @@ def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any
             waiting.extend(one.values())
         elif isinstance(one, list):
             waiting.extend(one)
+
+
+def test_every_example_stands_in_the_measured_table_and_in_the_list_of_examples() -> None:
+    scripts = {one.stem for one in (ROOT / "examples/frameworks").glob("*.py")} - {"payments"}
+    table = (ROOT / "docs/frameworks.md").read_text().split("<!-- measured: begin -->")[1]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == scripts
+    listed = (ROOT / "examples/frameworks/README.md").read_text()
+    named = set(re.findall(r"`(\w+)`", listed))
+    families = tuple(re.findall(r"`(\w+_)…`", listed))
+    assert all(one in named or one.startswith(families) for one in scripts)
