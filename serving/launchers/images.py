@@ -112,7 +112,7 @@ class Images:
         return True
 
     def _build(self, of: Environment) -> None:
-        words = ""
+        words = failed = ""
         try:
             lines = self._engine.client().api.build(
                 fileobj=of.context(), custom_context=True, tag=of.image, rm=True, forcerm=True,
@@ -120,14 +120,16 @@ class Images:
                 buildargs={"BASE": of.base, "VERSION": metadata.version("leadsman")},
                 labels={"dev.leadsman.environment": of.digest},
             )  # fmt: skip
+            # To its end, also after an error: the connection is given back then.
             for line in lines:
                 words = (words + _text(line))[-WORDS:]
-                if "error" in line:
-                    raise _refused(of, f"{line['error']}", words)
+                failed = failed or str(line.get("error") or "")
                 if PROGRESS.match(_text(line)):
                     self._progress[of.image] = _text(line).strip()[:200]
         except APIError as error:
             raise _refused(of, str(error.explanation), words) from error
+        if failed:
+            raise _refused(of, failed, words)
 
 
 def _text(line: dict[str, Any]) -> str:
