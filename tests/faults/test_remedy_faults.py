@@ -3,10 +3,14 @@ that fails and webhooks that fail: what is promised holds after every step."""
 
 import asyncio
 import json
+import os
 import secrets
+import threading
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -29,7 +33,7 @@ from monitor.outbox import send_due
 from monitor.settings import Mode
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
-from monitor.store.database import connect
+from monitor.store.database import DATABASE_AWAY, connect
 from tests.support.fake_serving import FakeServing
 from tests.support.http_server import Call, http_server
 from tests.support.monitor_api import monitor_api
@@ -40,7 +44,10 @@ from tests.support.shipped import add_revision, set_up_application
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
-EXAMPLES, STEPS = 8, 25
+EXAMPLES, STEPS = int(os.environ.get("LEADSMAN_STATEFUL_EXAMPLES", "6")), 25
+"""A long run: LEADSMAN_STATEFUL_EXAMPLES=200."""
+SLOW, PATIENCE_S = 0, 0.2
+"""A receiver that answers too late, and how long the monitor waits for one."""
 ENDED = ("acted", "failed", "rejected", "held", "observed")
 RULES = (
     [{"kind": "roll_back"}],
@@ -54,22 +61,52 @@ class KilledError(BaseException):
     """The process died here."""
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What happens before a statement of the monitor, counted from the beginning of its work."""
+
+    statement: int
+    kind: str
+    """dies: what is not committed is undone, as when the process is killed; cut: Postgres ends all
+    connections, of everybody."""
+
+
+TROUBLES = st.none() | st.builds(
+    Trouble, st.integers(0, 30), st.sampled_from(["dies", "dies", "cut"])
+)
+
+
 @contextmanager
-def killed_after(engine: AsyncEngine, statements: int) -> Iterator[None]:
-    """Die before a statement: what is not committed is undone, as when a process is killed."""
-    left = statements
+def troubled(
+    engine: AsyncEngine, trouble: Trouble | None, cut: Callable[[], None]
+) -> Iterator[None]:
+    """Let it happen meanwhile."""
+    left = 10_000 if trouble is None else trouble.statement
 
     def count(*_: Any) -> None:
         nonlocal left
         left -= 1
-        if left < 0:
+        if left < 0 and trouble is not None and trouble.kind == "dies":
             raise KilledError
+        if left == -1:
+            # A server's thread: this one's loop is at work.
+            thread = threading.Thread(target=cut)
+            thread.start()
+            thread.join()
 
     event.listen(engine.sync_engine, "before_cursor_execute", count)
     try:
         yield
     except KilledError:
         pass
+    except ExceptionGroup as group:
+        # Attempts go on side by side.
+        if left >= 0 or group.split(DATABASE_AWAY)[1] is not None:
+            raise
+    except DATABASE_AWAY:
+        # As the monitor's own loop takes it: it goes on with the next round.
+        if left >= 0:
+            raise
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", count)
 
@@ -143,7 +180,13 @@ class Operation(RuleBasedStateMachine):
 
     def _receive(self, call: Call) -> tuple[int, Any]:
         if self.fails:
-            return self.fails.pop(), {}
+            status = self.fails.pop()
+            if status != SLOW:
+                return status, {}
+            # It has it, and says so when nobody listens any more.
+            self.received.append((call.headers["webhook-id"], call.raw.decode()))
+            time.sleep(2 * PATIENCE_S)
+            return 200, {}
         self.received.append((call.headers["webhook-id"], call.raw.decode()))
         return 200, {}
 
@@ -154,30 +197,30 @@ class Operation(RuleBasedStateMachine):
         number=st.integers(0, len(RULES)),
         mode=st.sampled_from(["act", "propose"]),
         subject=st.sampled_from(["1", "2", "3", "2,1"]),
-        death=st.none() | st.integers(0, 25),
+        trouble=TROUBLES,
     )
-    def alarms(self, number: int, mode: str, subject: str, death: int | None) -> None:
+    def alarms(self, number: int, mode: str, subject: str, trouble: Trouble | None) -> None:
         name = "tells" if number == len(RULES) else f"{mode}_{number}"
 
         async def work() -> None:
             async with self.engine.begin() as connection:
                 watches = {w.name: w for w in await watch_store.read_watches(connection, 1)}
-            with killed_after(self.engine, 10_000 if death is None else death):
+            with troubled(self.engine, trouble, self.cut):
                 await alarm(self.engine, self.settings, watches[name], subject, self.clock)
 
         self.run(work())
 
     @rule(
         moods=st.lists(st.sampled_from(["does", "loses", "away", "refuses"]), max_size=3),
-        death=st.none() | st.integers(0, 30),
+        trouble=TROUBLES,
     )
-    def acts(self, moods: list[Any], death: int | None) -> None:
+    def acts(self, moods: list[Any], trouble: Trouble | None) -> None:
         self.serving.moods.extend(moods)
 
         async def work() -> None:
             before = await in_alarm(self.engine)
             made = len(self.serving.changes)
-            with killed_after(self.engine, 10_000 if death is None else death):
+            with troubled(self.engine, trouble, self.cut):
                 await act(self.engine, self.settings, self.serving_url, self.clock)
             # One round changes the route once at most: the cool-down holds the next one back.
             assert len(self.serving.changes) - made <= 1
@@ -235,15 +278,29 @@ class Operation(RuleBasedStateMachine):
 
         self.run(work())
 
-    @rule(fails=st.lists(st.sampled_from([500, 503, 404]), max_size=3))
-    def deliveries_go_out(self, fails: list[int]) -> None:
+    @rule(
+        fails=st.lists(st.sampled_from([500, 503, 404, SLOW]), max_size=3),
+        trouble=TROUBLES.filter(lambda t: t is None or t.kind == "cut"),
+    )
+    def deliveries_go_out(self, fails: list[int], trouble: Trouble | None) -> None:
         self.fails.extend(fails)
-        self.run(self._deliver())
+        self.run(self._deliver(trouble))
         self.fails.clear()
 
-    async def _deliver(self) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            await send_due(self.engine, client, self.settings, self.clock)
+    @rule()
+    def postgres_ends_all_connections(self) -> None:
+        self.cut()
+
+    def cut(self) -> None:
+        execute(
+            self.postgres_url,
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'",
+        )
+
+    async def _deliver(self, trouble: Trouble | None = None) -> None:
+        with troubled(self.engine, trouble, self.cut):
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+                await send_due(self.engine, client, self.settings, self.clock)
 
     @invariant()
     def one_change_is_in_flight_at_most(self) -> None:
