@@ -58,7 +58,7 @@ def test_an_alarm_is_seen_followed_decided_and_closed(database: str) -> None:
             expect(page.get_by_text("proposes to")).not_to_be_attached()
 
             # The link that the alert's text carries leads to the same view.
-            page.goto(f"{base}/?application=loans&alert=1")
+            one.open("?application=loans&alert=1")
             expect(page.get_by_role("heading", name="loan:2 errs more")).to_be_visible()
 
             one.open("#/applications/loans")

@@ -10,6 +10,7 @@ from monitor.alert_detail import anchor
 from monitor.kinds import KINDS
 from tests.support.browser import NEEDS_CHROMIUM, Visit, visit
 from tests.support.consoles import aside, bad_release, console_of
+from tests.support.stories import REGIONS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), NEEDS_CHROMIUM]
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), NEEDS_CHROMIUM]
 @pytest.fixture(scope="module")
 def night(module_database: str) -> Iterator[tuple[str, str, Browser]]:
     """A record with an alarm and a remedy that waits: the database, the monitor, a browser."""
-    asyncio.run(bad_release(module_database))
+    asyncio.run(bad_release(module_database, segments="context.region"))
     with console_of(module_database) as (base, browser):
         yield module_database, base, browser
 
@@ -92,6 +93,26 @@ def _tab_to(one: Visit, text: str) -> None:
             assert ring == "solid"
             return
     raise AssertionError(f"expected {text!r} to be reached by Tab")
+
+
+def test_parts_of_the_traffic_stand_apart_the_worst_first(
+    night: tuple[str, str, Browser],
+) -> None:
+    _database, base, browser = night
+    with visit(browser, base, key="lsm_reader") as one:
+        one.open("#/applications/loans")
+        rows = one.page.get_by_role("region", name="Segments").locator("tbody tr")
+        expect(rows).to_have_count(6)  # three regions of each of the two versions
+        told = [row.get_by_role("cell").all_inner_texts() for row in rows.all()]
+        assert {cells[0] for cells in told} == {
+            f"region = {region}\nloan:{version}" for version in (1, 2) for region in REGIONS
+        }
+        means = [float(cells[2].split()[0]) for cells in told]
+        assert means == sorted(means, reverse=True)
+        # Each with its interval, and as many labels as it was made from.
+        assert all(" to " in cells[2] for cells in told)
+        assert all(int(cells[5]) > 0 for cells in told)
+        assert "loan:2" in told[0][0]
 
 
 def test_commands_in_an_alerts_text_are_typed_and_its_runbook_is_a_link_away(

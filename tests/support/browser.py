@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import (
+    TimeoutError as NotSeenError,
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -36,6 +45,18 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+def drawn(page: Page) -> None:
+    """Wait until a view stands on the page."""
+    heading = page.locator("main h1")
+    try:
+        heading.wait_for(timeout=WAIT_MS / 3)
+    except NotSeenError:
+        # Chromium drops what it fetches where a network of the machine comes or goes, as those of
+        # containers do.
+        page.reload()
+        heading.wait_for()
+
+
 @dataclass
 class Visit:
     """A page, and what went wrong on it."""
@@ -53,7 +74,7 @@ class Visit:
     def open(self, view: str) -> None:
         """Go to a view by its link, as somebody does to whom the link was sent."""
         self.page.goto(f"{self.base}/{view}")
-        self.page.locator("main h1").wait_for()
+        drawn(self.page)
 
     def barriers(self) -> list[str]:
         """What axe finds that keeps people out: each with the first element that it is about."""
@@ -92,6 +113,7 @@ def visit(
     if key is not None:
         page.add_init_script(f"sessionStorage.setItem('leadsman-key', {json.dumps(key)})")
     page.goto(f"{base}/")
+    drawn(page)
     try:
         yield made
     finally:

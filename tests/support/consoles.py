@@ -41,10 +41,13 @@ def aside(url: str, statement: str) -> None:
     thread.join()
 
 
-async def bad_release(url: str) -> None:
+async def bad_release(url: str, *, segments: str | None = None) -> None:
+    """Two hours of a good version, two of a bad one; by a context key the loss is watched apart."""
     story = Story(url, mode=Mode.PROPOSE)
     story.models = {1: Model(0.05), 2: Model(0.3)}
     await story.begin(reference=2000)
+    if segments is not None:
+        await story.watch_segments(segments, learn=100)
     await story.live(2)
     await story.release(2, 1)
     await story.live(2)

@@ -163,7 +163,7 @@ class Story:
             await connection.close()
             await engine.dispose()
 
-    async def watch_segments(self, by: str) -> None:
+    async def watch_segments(self, by: str, *, learn: int = 500) -> None:
         """Add a watch of the loss in each segment; what is normal there comes from live labels."""
         connection = await asyncpg.connect(self.url)
         try:
@@ -171,7 +171,7 @@ class Story:
                 "INSERT INTO watches (application_id, name, signal, detector, tier, settings,"
                 " remedy, mode, origin) VALUES (1, 'loss_by_segment', 'loss', 'growing-pool',"
                 " 'page', $1, 'notify', 'observe', 'operator')",
-                json.dumps({"segments": {"by": by}}),
+                json.dumps({"segments": {"by": by}, "learn": learn}),
             )
         finally:
             await connection.close()

@@ -17,7 +17,7 @@ export async function application(app, query) {
   const path = `/applications/${name(app)}`, settled = (asked) => get(asked).catch(() => null);
   const [health, plots, marks, remedies, compared, traced] = await Promise.all([get(`${path}/health`), get(`${path}/plots?${SIGNALS}&${timeOf(query)}`), get(`${path}/marks`), get(`/remedies?application=${name(app)}`), settled(`${path}/distributions`), evidence.read(path, query)]);
   const told = Object.fromEntries(plots.map((one) => [one.signal, one])), whole = told.loss;
-  const versions = [...health.watches.flatMap((w) => w.versions.split(/ against |\|/)), ...marks.map((m) => m.version), ...versionsOf(health.policy), ...whole.lines.map((l) => l.versions)].filter((v) => v?.includes(":"));
+  const versions = [...health.watches.flatMap((w) => w.versions.split(/ where /)[0].split(" against ")), ...marks.map((m) => m.version), ...versionsOf(health.policy), ...whole.lines.map((l) => l.versions)].filter((v) => v?.includes(":"));
   const colour = palette(versions);
   const top = [heading(app, health, marks, colour), openAlerts(health, remedies)];
   if (!whole.start) return h("div", {}, top, h("div", { class: "card" }, empty("Nothing was answered yet.", h("p", {}, "As soon as predictions come, they are drawn here."))));

@@ -49,9 +49,10 @@ function waiting() {
   progress.hidden = false;
   if (!main.firstChild) main.replaceChildren(h("p", { class: "soft" }, "Loading…"));
 }
+// What is no answer of the monitor may be a file that did not come; a browser may remember that, until it is reloaded.
 function failed(problem) {
   if (problem.status === undefined) console.error(problem);
-  return h("div", {}, h("h1", {}, problem.title ?? "Something went wrong"), h("p", { class: "error", role: "alert" }, problem.message), h("p", { class: "row" }, h("button", { type: "button", onclick: () => show() }, "Try again"), link("#/", "To the fleet")));
+  return h("div", {}, h("h1", {}, problem.title ?? "Something went wrong"), h("p", { class: "error", role: "alert" }, problem.message), h("p", { class: "row" }, h("button", { type: "button", onclick: () => (problem.status === undefined ? location.reload() : show()) }, "Try again"), link("#/", "To the fleet")));
 }
 
 // A view that is drawn anew keeps what the person did to it: where it was scrolled, what was opened, the focus.

@@ -19,7 +19,7 @@ const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 export function palette(versions) {
   const order = [...new Set(versions)].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const colours = COLOURS[dark.matches ? "dark" : "light"];
-  return (version) => colours[Math.max(order.indexOf(version.split(/ against |\|/)[0]), 0) % colours.length];
+  return (version) => colours[Math.max(order.indexOf(version.split(/ against | where /)[0]), 0) % colours.length];
 }
 export const dot = (colour) => { const made = h("i", { class: "dot", "aria-hidden": "true" }); made.style.background = colour; return made; };
 export const dash = (place) => DASHES[place % DASHES.length];
@@ -42,11 +42,8 @@ const power = (value) => (value >= 0.01 && value < 1000 ? String(value) : `10${r
 /* lines: [{label, colour, dash?, step?, at, value, low?, high?, limit?, reference?}], times in seconds since 1970;
    marks: [{at, kind, title, tier?, revision?}]; zoom(start, end) is called with a stretch that was drawn over. */
 export function plot(title, lines, { marks = [], logarithmic = false, height = 260, threshold = null, start, end, zoom = null, zero = true } = {}) {
-  const levels = [];
-  for (const line of lines) {
-    if (line.reference !== null && line.reference !== undefined) levels.push([line.reference, line.colour, REFERENCE]);
-    if (line.limit !== null && line.limit !== undefined) levels.push([line.limit, css("--bad"), LIMIT]);
-  }
+  const referred = references(lines), levels = referred.map((one) => [one.value, one.colour, REFERENCE]);
+  for (const limit of new Set(lines.map((line) => line.limit).filter(known))) levels.push([limit, css("--bad"), LIMIT]);
   if (threshold !== null) levels.push([threshold, css("--bad"), THRESHOLD]);
   const readout = h("p", { class: "readout", "aria-hidden": "true" }, "\u00a0");
   const holder = h("div", { class: "plot", role: "img", "aria-label": spoken(title, lines, marks) });
@@ -81,7 +78,7 @@ export function plot(title, lines, { marks = [], logarithmic = false, height = 2
     });
     watch.observe(holder);
   });
-  return h("div", { class: "chart" }, holder, readout, legend(lines, marks, threshold), asTable(title, lines));
+  return h("div", { class: "chart" }, holder, readout, legend(lines, marks, threshold, referred), asTable(title, lines));
 }
 
 // From the lowest to the highest that is drawn. A stretch of one row has an interval over nearly everything: a few
@@ -94,6 +91,13 @@ function reach(lines) {
 }
 // Pixels across of the longest label, by the seconds that are drawn: with tenths, with seconds, with minutes.
 const labelled = (span) => (span < 12 ? 70 : span < 900 ? 56 : 42);
+const known = (value) => value !== null && value !== undefined;
+// Each version's mean of the reference in its own colour; one that several share in none of theirs.
+function references(lines) {
+  const all = lines.filter((line) => known(line.reference)), values = [...new Set(all.map((line) => line.reference))];
+  if (values.length === 1) return [{ value: values[0], colour: all.length > 1 ? css("--soft") : all[0].colour, text: "mean of the reference" }];
+  return all.map((line) => ({ value: line.reference, colour: line.colour, text: `mean of the reference of ${line.label}` }));
+}
 // The last label of the axis of time stands in the middle under its tick: half of it needs a place beside the chart.
 const room = (start, end) => labelled(end - start) / 2 + 2;
 
@@ -181,17 +185,16 @@ function spoken(title, lines, marks) {
 }
 
 // Each key is drawn as what it stands for is: the same colour, the same pattern.
-function legend(lines, marks, threshold) {
+function legend(lines, marks, threshold, referred) {
   const key = (colour, pattern = [], thick = 1.6) => svg("svg", { class: "key", viewBox: "0 0 26 10", "aria-hidden": "true" }, svg("path", { d: "M0 5H26", stroke: colour, "stroke-width": thick, "stroke-dasharray": pattern.join(" ") || null }));
   const upright = (kind) => { const [colour, pattern] = MARKS[kind]; return svg("svg", { class: "key mark", viewBox: "0 0 10 14", "aria-hidden": "true" }, svg("path", { d: "M5 0V14", stroke: css(colour), "stroke-width": 1.6, "stroke-dasharray": pattern.join(" ") || null }), kind === "alarm" ? svg("path", { d: "M1 0H9L5 7Z", fill: css(colour) }) : kind === "remedy" ? svg("circle", { cx: 5, cy: 5, r: 3.5, fill: css(colour) }) : null); };
   const band = () => svg("svg", { class: "key", viewBox: "0 0 26 10", "aria-hidden": "true" }, svg("rect", { width: 26, height: 10, rx: 2, fill: css("--soft"), opacity: 0.28 }));
   const item = (shape, text) => h("li", {}, shape, text);
-  const known = (value) => value !== null && value !== undefined;
-  const referred = lines.filter((l) => known(l.reference)), kinds = [...new Set(marks.map((m) => m.kind))];
+  const kinds = [...new Set(marks.map((m) => m.kind))];
   const said = { revision: "revision of the route", alarm: "alarm", remedy: "remedy" };
   return h("ul", { class: "legend" }, lines.map((l) => item(key(l.colour, l.dash, 2.4), l.label)),
     lines.some((l) => l.low) && item(band(), "95 % interval"),
-    referred.map((l) => item(key(l.colour, REFERENCE), referred.length > 1 ? `mean of the reference of ${l.label}` : "mean of the reference")),
+    referred.map((one) => item(key(one.colour, REFERENCE), one.text)),
     lines.some((l) => known(l.limit)) && item(key(css("--bad"), LIMIT), "limit: beyond it the watch gathers evidence"),
     threshold !== null && item(key(css("--bad"), THRESHOLD), "alarms here"), kinds.map((kind) => item(upright(kind), said[kind])));
 }

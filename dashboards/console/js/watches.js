@@ -36,12 +36,19 @@ function members(watch) {
     h("ul", { class: "members" }, all.map(([signal, told]) => h("li", {}, h("code", {}, signal), told.status === "armed" ? meter(told.statistic) : h("span", { class: "soft small" }, told.status_reason ?? words(told.status))))));
 }
 
+// A stretch of a feature, [0.25,0.5), as people say it; a value as it is.
+function part(segment) {
+  const [, name, low, high] = segment.match(/^(.*?)=\[(.+),(.+)\)$/) ?? [];
+  if (!name) return segment.replace("=", " = ");
+  return `${name} ${low === "-inf" ? `below ${high}` : high === "inf" ? `from ${low} on` : `from ${low} to ${high}`}`;
+}
+
 export function segments(health, colour) {
   const mine = health.watches.filter((w) => w.in_service && w.subject.includes("|")).sort((a, b) => (b.mean.mean ?? 0) - (a.mean.mean ?? 0));
   if (!mine.length) return null;
   return section("h-segments", "Segments", h("p", { class: "soft small" }, "Parts of the traffic that are watched apart, the worst first."),
     table("Segments, the worst first", ["Segment", "Signal", "Mean, 95 % interval", "Evidence", "Status", "#Observations"], mine.map((w) => [
-      h("span", { class: "mono" }, dot(colour(w.versions)), w.versions), h("code", {}, w.signal), h("span", {}, h("b", {}, number(w.mean.mean)), h("span", { class: "under" }, interval(w.mean))), w.status === "armed" ? meter(w.statistic) : h("span", { class: "soft small" }, w.status_reason ?? "–"), pill(w.status), count(w.observations)])));
+      h("span", {}, h("b", {}, part(w.subject.slice(w.subject.indexOf("|") + 1))), h("span", { class: "under mono" }, dot(colour(w.versions)), w.versions.split(" where ")[0])), h("code", {}, w.signal), h("span", {}, h("b", {}, number(w.mean.mean)), h("span", { class: "under" }, interval(w.mean))), w.status === "armed" ? meter(w.statistic) : h("span", { class: "soft small" }, w.status_reason ?? "–"), pill(w.status), count(w.observations)])));
 }
 
 export const evidence = {
@@ -51,10 +58,10 @@ export const evidence = {
     const known = [...new Set(health.watches.filter((w) => relative(w)).flatMap((w) => (Object.keys(w.signals).length ? Object.keys(w.signals) : [w.signal])))].sort();
     if (!known.length) return null;
     const wanted = query.get("evidence");
-    // What is out of service is of interest where it alarmed: it is why.
+    // What is out of service is of interest where it alarmed: it is why. Segments have a table of their own.
     const serving = new Set(health.watches.filter((w) => w.in_service || (w.alarms && w.tier !== "info")).map((w) => w.subject));
     const weak = new Set(health.watches.filter((w) => !relative(w)).map((w) => w.watch));
-    const traces = told.filter((one) => serving.has(one.subject) && !weak.has(one.watch));
+    const traces = told.filter((one) => serving.has(one.subject) && !weak.has(one.watch) && !one.subject.includes("|"));
     const watches = [...new Set(traces.map((t) => t.watch))];
     const lines = traces.map((t) => ({ label: `${words(t.watch)}: ${t.versions}`, colour: colour(t.versions), dash: dash(watches.indexOf(t.watch)), at: t.at, value: t.statistic.map((s) => Math.max(s, 1e-6)) }));
     const pick = h("select", { id: "evidence", onchange: () => { location.hash = here({ evidence: pick.value || null }); } }, h("option", { value: "" }, "the loss"), known.map((signal) => h("option", { value: signal, selected: signal === wanted }, signal)));
