@@ -9,7 +9,6 @@ also asked of the rows by plain SQL, for the ratio. ``--look`` keeps the page up
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import platform
@@ -28,6 +27,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import made_fleet
 import numpy as np
 import uvicorn
 from playwright.sync_api import Browser, sync_playwright
@@ -48,71 +48,15 @@ from serving.store.partitions import ensure_partitions  # noqa: E402
 
 APPLICATIONS = 200
 ROWS = 10_000_000
-DAYS = 7
+DAYS = made_fleet.DAYS
 PORT = 18_471
 KEY = "lsm_benchmark"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 REPEATS = 15
 LIMIT_PAINT_MS, LIMIT_QUERY_MS = 1000.0, 500.0
-PATH = "/v1/applications/app-001"
+PATH = f"/v1/applications/{made_fleet.name(1)}"
+IDLE = f"/v1/applications/{made_fleet.name(29)}"
 
-# In alarm, noticed, in hand, learning, idle: some of each among many that are well.
-MADE = """
-INSERT INTO applications (id, name, task, latency_objective_ms)
-SELECT g, format('app-%s', lpad(g::text, 3, '0')), 'binary', 100 FROM generate_series(1, {n}) g;
-INSERT INTO input_schemas (id, application_id, schema, features, encoding)
-SELECT g, g, '{{}}', '["income", "debt", "age"]', 'float64' FROM generate_series(1, {n}) g;
-INSERT INTO models (id, name) SELECT g, format('model-%s', g) FROM generate_series(1, {n}) g;
-INSERT INTO versions (id, model_id, version, framework, manifest, digest, size_bytes, artefact)
-SELECT 2 * g + v - 2, g, v, 'sklearn', '{{}}', md5(format('%s-%s', g, v)), 20000, ''
-  FROM generate_series(1, {n}) g, generate_series(1, 2) v;
-INSERT INTO revisions (application_id, revision, kind, policy, input_schema_id, actor, created_at)
-SELECT g, v, 'change', json_build_object('kind', 'single', 'champion',
-       format('model-%s:%s', g, v)), g, 'operator', timestamptz '{start}' + (v - 1) * interval '3 d'
-  FROM generate_series(1, {n}) g, generate_series(1, 2) v;
-INSERT INTO watches (application_id, name, signal, detector, tier, settings, remedy, mode, origin)
-SELECT g, w.name, w.signal, w.detector, w.tier, '{{}}', w.remedy, 'propose', 'default'
-  FROM generate_series(1, {n}) g, (VALUES
-       ('loss', 'loss', 'bounded-mean', 'page', 'notify'),
-       ('loss_rollback', 'loss', 'bounded-mean', 'rollback', 'roll_back'),
-       ('output', 'output', 'ranks', 'info', 'notify'),
-       ('features', 'feature.*', 'ranks', 'info', 'notify'),
-       ('service', 'service.*', 'bounded-mean', 'page', 'notify')
-  ) AS w (name, signal, detector, tier, remedy);
-INSERT INTO watch_states (watch_id, subject, status, status_reason, parameters, state,
-       observations, granted, statistic)
-SELECT w.id, (2 * w.application_id)::text,
-       CASE WHEN w.application_id % 23 = 0 THEN 'learning' ELSE 'armed' END, NULL,
-       '{{"reference_mean": 0.1, "limit": 0.16, "unit": "row"}}', '', 10000, 0.01,
-       exp(-12 * random()) FROM watches w;
-INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail, opened_at)
-SELECT g, (2 * g)::text, 'loss', CASE WHEN g % 31 = 0 THEN 'rollback' ELSE 'page' END,
-       CASE WHEN g % 62 = 0 THEN 'acknowledged' ELSE 'firing' END,
-       format('app-%s: model-%s:2 errs more than it should', lpad(g::text, 3, '0'), g), '{{}}',
-       timestamptz '{end}' - interval '1 h' * (g % 7)
-  FROM generate_series(1, {n}) g WHERE g % 31 = 0 OR g % 37 = 0;
-INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail, opened_at)
-SELECT g, (2 * g)::text, 'feature', 'info', 'firing',
-       format('app-%s: feature income of requests to model-%s:2 changed: values rose',
-              lpad(g::text, 3, '0'), g), '{{}}', timestamptz '{end}' - interval '5 h'
-  FROM generate_series(1, {n}) g WHERE g % 11 = 0;
-INSERT INTO keys (id, name, hash, scopes) VALUES (gen_random_uuid(), 'operator', '{hash}',
-       '["admin"]');
-"""
-SUMS = """
-INSERT INTO signal_summaries (application_id, signal, step_s, subject, at, n, total, squares)
-SELECT g, s.signal, step, CASE WHEN at < timestamptz '{start}' + interval '3 d'
-       THEN 2 * g - 1 ELSE 2 * g END::text, at, k, k * s.mean * (1 + 0.1 * random()),
-       k * s.mean * (1 + 0.1 * random())
-  FROM generate_series(2, {n}) g,
-       (VALUES ('loss', 0.1), ('service.default', 0.0), ('service.latency', 0.01),
-               ('service.error', 0.0), ('label.delay', 90.0)) AS s (signal, mean),
-       LATERAL generate_series(timestamptz '{from_}', timestamptz '{end}' - interval '1 min',
-               make_interval(secs => {step})) at,
-       LATERAL (SELECT {step} AS step, ceil({step} / 60.0 * (1 + g % 9)
-               * (1.2 + sin(extract(epoch FROM at) / 13751)))::int AS k) AS t
- WHERE g % 29 <> 0
-"""
 LAY = """
 INSERT INTO predictions (predicted_at, id, version_id, application_id, revision, flags, latency_us,
        propensity, input, output, scores, shipment)
@@ -145,16 +89,12 @@ async def lay(url: str, rows: int) -> dict[str, str]:
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     start = end - timedelta(days=DAYS)
     names = {"start": start.isoformat(), "end": end.isoformat()}
-    digest = "\\x" + hashlib.sha256(KEY.encode()).hexdigest()
     connection = await asyncpg.connect(url, timeout=60)
     try:
         await ensure_partitions(
             connection, [(start + timedelta(days=n)).date() for n in range(DAYS + 1)]
         )
-        await connection.execute(MADE.format(n=APPLICATIONS, hash=digest, **names))
-        for step, since in ((60, end - timedelta(days=1)), (3600, start)):
-            sums = SUMS.format(n=APPLICATIONS, step=step, from_=since.isoformat(), **names)
-            await connection.execute(sums)
+        await made_fleet.make(connection, end, applications=APPLICATIONS, key=KEY, sums_from=2)
         part = 500_000
         for first in range(0, rows, part):
             last = min(first + part, rows) - 1
@@ -280,7 +220,7 @@ def measure(address: str, url: str, names: dict[str, str], chromium: str) -> dic
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         found["first paint, 200 applications"] = figures(paints(browser, address, "", "#verdict"))
-        view = "#/applications/app-001"
+        view = f"#/applications/{made_fleet.name(1)}"
         found["application with all charts"] = figures(
             paints(browser, address, view, "#h-coverage")
         )
@@ -290,8 +230,7 @@ def measure(address: str, url: str, names: dict[str, str], chromium: str) -> dic
     quoted = httpx.QueryParams({"from": day, "to": names["end"]})
     found["plot of a day, by minutes"] = figures(queries(address, f"{plot}?{quoted}"))
     found["newest rows beside the reference"] = figures(queries(address, f"{PATH}/distributions"))
-    idle = "/v1/applications/app-029/distributions"
-    found["the same of an idle application"] = figures(queries(address, idle))
+    found["the same of an idle application"] = figures(queries(address, f"{IDLE}/distributions"))
     found["plot of a week, from the rows by SQL"] = figures([asyncio.run(rows_by_sql(url, names))])
     return found
 
