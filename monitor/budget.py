@@ -6,7 +6,7 @@ budget times the time in the record, however many versions share the traffic, an
 changes nothing. Time runs by when labels were received, never by the monitor's own clock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,17 @@ OWN_ERROR_RATE = frozenset({"paired-promotion", "randomised-promotion", "adwin",
 guarantee."""
 
 
-def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
+Own = Mapping[Tier, float]
+"""What an application allows itself; of a tier that is absent the monitor's own setting counts."""
+NONE: Own = {}
+
+
+def allowed(tier: Tier, settings: Settings, own: Own = NONE) -> float:
+    """False alarms a year that all watches of a tier of one application may raise together."""
+    return own.get(tier, settings.budget(tier))
+
+
+def budgets(watches: Iterable[Watch], settings: Settings, own: Own = NONE) -> dict[int, float]:
     """False alarms a year for each enabled watch of one application.
 
     The budget of a tier is divided over the enabled watches of that tier: evenly, but for the
@@ -32,7 +42,7 @@ def budgets(watches: Iterable[Watch], settings: Settings) -> dict[int, float]:
             weight = LOSS_WEIGHT if watch.signal in LOSSES else 1.0
             shares.setdefault(watch.tier, {})[watch.id] = weight
     return {
-        watch: settings.budget(tier) * weight / sum(members.values())
+        watch: allowed(tier, settings, own) * weight / sum(members.values())
         for tier, members in shares.items()
         for watch, weight in members.items()
     }

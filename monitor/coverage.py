@@ -19,7 +19,7 @@ from monitor.records import Watch
 from monitor.settings import Settings
 from monitor.signals.base import DELAY, OUTPUT, Extracted, Observations
 from monitor.store.alarms import Point, add_points
-from monitor.watches import WatchSettings
+from monitor.watches import settings_of
 
 LABELLED = "label.in_time"
 """Predictions of a stretch of time that got a label in time: drawn, not watched."""
@@ -57,7 +57,7 @@ async def judge(
     asked: list[tuple[int, int, datetime, datetime]] = []
     for watch in watches:
         application = watch.application_id
-        horizon = int(WatchSettings.model_validate(watch.settings).horizon * 1e6)
+        horizon = int(settings_of(watch).horizon * 1e6)
         delays = extracted.get((application, DELAY))
         if delays is not None:
             in_time += _in_time(delays, application, horizon, step)

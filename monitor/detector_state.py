@@ -23,7 +23,7 @@ from monitor.moments import from_micros, to_micros
 from monitor.records import Json, Watch, WatchState
 from monitor.resolution import Resolved, detector_name, detector_settings
 from monitor.timing_check import Timing
-from monitor.watches import WatchSettings
+from monitor.watches import settings_of
 
 RECENT, RECENT_OF_MEMBER = 512, 64
 """Last steps that are kept one by one, so that an onset can be named and before be told from
@@ -371,7 +371,7 @@ def new_subject(
 
 def looks_at_delay(watch: Watch) -> bool:
     """Whether a rollback watch must ask if delays tell the loss."""
-    settings = WatchSettings.model_validate(watch.settings)
+    settings = settings_of(watch)
     return settings.mature_after is None and not settings.independent_delay
 
 

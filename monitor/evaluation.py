@@ -147,13 +147,14 @@ def _members(watch: Watch, observations: Observations, rows: Rows) -> Iterator[t
         return
     family = watch.signal.partition(".")[0]
     known = ~np.isnan(rows.values)
+    whole: list[bool] = np.all(known, axis=0).tolist()
+    some: list[bool] = np.any(known, axis=0).tolist()
     for number, name in enumerate(observations.columns):
-        mine = known[:, number]
-        if mine.all():
-            yield f"{family}.{name}", replace(rows, values=rows.values[:, number])
-        elif mine.any():
-            part = rows.take(np.flatnonzero(mine))
-            yield f"{family}.{name}", replace(part, values=part.values[:, number])
+        if whole[number]:
+            yield f"{family}.{name}", rows.with_values(rows.values[:, number])
+        elif some[number]:
+            part = rows.take(np.flatnonzero(known[:, number]))
+            yield f"{family}.{name}", part.with_values(part.values[:, number])
 
 
 def consume(
@@ -188,19 +189,47 @@ def consume(
     if subject.status == "armed":
         # A metric that failed has given values again.
         subject.reason = None
-    age = subject.watch.settings.get("mature_after")
+    age = mature_after_us(subject.watch)
     if age is not None:
-        rows = subject.waiting.release(rows, age_us=int(age * 1e6), now_us=now_us)
+        rows = subject.waiting.release(rows, age_us=age, now_us=now_us)
+    return _take(subject, rows, texts or {}, budget_per_year)
+
+
+def mature(subject: Subject, *, budget_per_year: float, now_us: int) -> list[Alarm]:
+    """Test labelled rows of predictions that have grown old enough while nothing came.
+
+    Parameters
+    ----------
+    now_us
+        Up to when nothing that was shipped is left to be read.
+    """
+    age = mature_after_us(subject.watch)
+    if age is None or not subject.waiting.due(age_us=age, now_us=now_us):
+        return []
+    rows = subject.waiting.release(Rows.none(), age_us=age, now_us=now_us)
+    return _take(subject, rows, {}, budget_per_year)
+
+
+def mature_after_us(watch: Watch) -> int | None:
+    """Age at which a watch tests predictions, in microseconds; none where it takes labels as they
+    come."""
+    age = watch.settings.get("mature_after")
+    return None if age is None else int(age * 1e6)
+
+
+def _take(
+    subject: Subject, rows: Rows, texts: Mapping[int, str], budget_per_year: float
+) -> list[Alarm]:
     alarms: list[Alarm] = []
     # Cut where the delays and hours are looked at: what comes after a refusal is not tested,
     # however the rows came in turns.
     while len(rows.values):
         rooms = room_until_look(subject), room_until_unit(subject)
         room = min((one for one in rooms if one), default=len(rows.values))
-        part, rows = rows.take(slice(0, room)), rows.cut(room)
+        part, rows = rows.split(room)
         note_times(subject, part)
         note_differences(subject, part)
-        alarms += _consume(subject, part, texts or {}, budget_per_year)
+        alarms += _consume(subject, part, texts, budget_per_year)
         look_at_times(subject, part)
         look_for_unit(subject)
     return alarms
@@ -219,6 +248,8 @@ def _consume(
         else:
             learned = learn_normal(subject, rows, texts)
         subject.observations += learned
+        if learned == len(rows.values):
+            return []
         rows = rows.cut(learned)
     learns_steps = subject.status == "learning" and subject.blocks is not None
     if subject.status != "armed" and not learns_steps:

@@ -20,11 +20,15 @@ from monitor.records import Registry
 from monitor.settings import Settings, Tier
 from monitor.store import automation, figures
 from monitor.store.database import DATABASE_AWAY
-from monitor.store.registry import read_registry
+from monitor.store.registry import read_registry, read_token
 from monitor.watches import GUARANTEED
 
 THRESHOLD = 1.0
 """Every guaranteed detector alarms at evidence of 1: its budget is part of the evidence."""
+
+SHARE, LONGEST = 0.005, 3
+"""Part of a core that reading may cost, and how many usual pauses it may wait for that at most:
+alert rules speak up when nothing was read for two minutes."""
 
 log = logging.getLogger("monitor.figures")
 
@@ -37,6 +41,11 @@ class Figures:
     """In Prometheus' text form; none before the first reading."""
     read_at: float = 0.0
     """By the monotonic clock."""
+    cost: float = 0.0
+    """Seconds of the processor that it took."""
+    _registry: Registry | None = None
+    _token: tuple[str | None, ...] = ()
+    """What serving knows by name, and what differs when that has changed."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def keep(self, engine: AsyncEngine, settings: Settings) -> None:
@@ -46,21 +55,30 @@ class Figures:
                 await self.read(engine, settings)
             except DATABASE_AWAY as error:
                 log.warning("figures_not_read error=%s", error)
-            await asyncio.sleep(settings.figures_pause.total_seconds())
+            await asyncio.sleep(self.pause(settings))
+
+    def pause(self, settings: Settings) -> float:
+        """Seconds until it is read again: longer where so much is there that it would cost more."""
+        usual = settings.figures_pause.total_seconds()
+        return max(usual, min(self.cost / SHARE, LONGEST * usual))
 
     async def read(self, engine: AsyncEngine, settings: Settings) -> bytes:
         """Read now."""
         async with self._lock:
+            began = time.process_time()
             async with engine.connect() as connection:
-                reading = await _look(connection)
+                token = await read_token(connection)
+                if self._registry is None or token != self._token:
+                    self._registry, self._token = await read_registry(connection), token
+                reading = await _look(connection, self._registry)
             # In a thread: with many applications it takes some tenths of a second.
             self.text = await asyncio.to_thread(_tell, reading, settings)
-            self.read_at = time.monotonic()
+            self.read_at, self.cost = time.monotonic(), time.process_time() - began
             return self.text
 
     async def newest(self, engine: AsyncEngine, settings: Settings) -> bytes:
         """The last reading; one is made where none is kept up to date."""
-        stale = time.monotonic() - self.read_at > 3 * settings.figures_pause.total_seconds()
+        stale = time.monotonic() - self.read_at > 3 * self.pause(settings)
         if self.text is None or (stale and not self._lock.locked()):
             try:
                 return await self.read(engine, settings)
@@ -84,8 +102,7 @@ class _Reading:
     covered: figures.Rows
 
 
-async def _look(connection: AsyncConnection) -> _Reading:
-    registry = await read_registry(connection)
+async def _look(connection: AsyncConnection, registry: Registry) -> _Reading:
     stands = await figures.read_stands(connection)
     subjects = sorted(
         {

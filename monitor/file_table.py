@@ -36,7 +36,7 @@ def read_table(path: Path) -> pa.Table:
         return pyarrow.csv.read_csv(path)
     except FileNotFoundError as error:
         raise InvalidRowsError(str(path), "a file", "none of that name") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise InvalidRowsError(str(path), "rows in CSV or Parquet", str(error)) from error
 
 

@@ -24,7 +24,7 @@ from monitor.resolution import MAX_LIMIT, Resolved
 from monitor.rows import Steps
 from monitor.settings import Tier
 from monitor.signals.base import AUC
-from monitor.watches import WatchSettings
+from monitor.watches import WatchSettings, settings_of
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def begin_gathered(
     reference
         Values on single reference rows: they give the largest value that counts.
     """
-    settings = WatchSettings.model_validate(watch.settings)
+    settings = settings_of(watch)
     if watch.detector == "ranks" and categorical:
         said = f"A category has no mean over the rows of one {_key(settings)}: set block instead."
         return Resolved("refused", said, {})
@@ -73,7 +73,7 @@ def begin_gathered(
 
 def learn_from_steps(subject: Subject, steps: Steps) -> int:
     """Take first live steps for the reference; how many were taken."""
-    settings = WatchSettings.model_validate(subject.watch.settings)
+    settings = settings_of(subject.watch)
     taken = min(settings.learn - len(subject.learned_values), len(steps.values))
     subject.learned_values = np.concatenate((subject.learned_values, steps.values[:taken]))
     learned = len(subject.learned_values)

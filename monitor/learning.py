@@ -7,12 +7,12 @@ import numpy as np
 from monitor.detector_state import Subject
 from monitor.normal import learning, resolve_normal
 from monitor.rows import Rows
-from monitor.watches import WatchSettings
+from monitor.watches import settings_of
 
 
 def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
     """Take first live rows for the reference that nobody uploaded."""
-    settings = WatchSettings.model_validate(subject.watch.settings)
+    settings = settings_of(subject.watch)
     taken = min(settings.learn - len(subject.learned_values), len(rows.values))
     subject.learned_values = np.concatenate((subject.learned_values, rows.values[:taken]))
     learned = len(subject.learned_values)

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitor.budget import OWN_ERROR_RATE, budgets
+from monitor.budget import OWN_ERROR_RATE, allowed, budgets
 from monitor.moments import YEAR_US, to_micros
 from monitor.records import Watch
 from monitor.settings import Settings, Tier
+from monitor.store.budgets import BudgetChange
 from monitor.store.ledger import Account
 
 
@@ -36,8 +37,8 @@ class TierLedger:
 
     whole: Line
     granted: float
-    """What the passing of time allowed so far: today's yearly budget times the years watched. What
-    is not spent was not needed: versions still learning, watches that refuse."""
+    """What the passing of time allowed so far: the yearly budgets times the years for which they
+    held. What is not spent was not needed: versions still learning, watches that refuse."""
     since: datetime | None
     until: datetime | None
     """First and last moment of the record that any of its watches saw."""
@@ -45,10 +46,21 @@ class TierLedger:
 
 
 def ledger_of(
-    watches: Sequence[Watch], accounts: Sequence[Account], settings: Settings
+    watches: Sequence[Watch],
+    accounts: Sequence[Account],
+    settings: Settings,
+    changes: Sequence[BudgetChange] = (),
 ) -> Mapping[Tier, TierLedger]:
-    """The ledger of an application, tier by tier."""
-    yearly = budgets(watches, settings)
+    """The ledger of an application, tier by tier.
+
+    Parameters
+    ----------
+    changes
+        Of the application's own budgets, the oldest first.
+    """
+    newest = {one.tier: one.per_year for one in changes}
+    own = {tier: one for tier, one in newest.items() if one is not None}
+    yearly = budgets(watches, settings, own)
     share = {watch.name: yearly.get(watch.id, 0.0) for watch in watches}
     clocks = {watch.name: watch.clock for watch in watches}
     made = {}
@@ -64,16 +76,29 @@ def ledger_of(
         until = max((moment for moment in ends if moment), default=None)
         whole = Line(
             tier.value,
-            settings.budget(tier),
+            allowed(tier, settings, own),
             sum(line.spent for line in lines),
             sum(line.head_starts for line in lines),
             sum(line.alarms for line in lines),
         )
-        years = 0.0
+        granted = 0.0
         if since is not None and until is not None:
-            years = (to_micros(until) - to_micros(since)) / YEAR_US * settings.time_scale
-        made[tier] = TierLedger(whole, settings.budget(tier) * years, since, until, lines)
+            mine_changed = [one for one in changes if one.tier is tier]
+            granted = _granted(settings.budget(tier), mine_changed, since, until)
+        made[tier] = TierLedger(whole, granted * settings.time_scale, since, until, lines)
     return made
+
+
+def _granted(
+    usual: float, changes: Sequence[BudgetChange], since: datetime, until: datetime
+) -> float:
+    """Each budget times the years of the record for which it held."""
+    total, budget, begin = 0.0, usual, since
+    for change in changes:
+        end = min(max(change.at, begin), until)
+        total += budget * (to_micros(end) - to_micros(begin)) / YEAR_US
+        budget, begin = usual if change.per_year is None else change.per_year, end
+    return total + budget * max(0, to_micros(until) - to_micros(begin)) / YEAR_US
 
 
 def _line(name: str, accounts: Sequence[Account], budget: float) -> Line:

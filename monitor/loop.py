@@ -3,6 +3,7 @@ told."""
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -69,8 +70,8 @@ async def turn_once(
         except BaseException:
             memory.forget()
             raise
+    memory.committed(None if turned is None else turned.until)
     if turned is not None:
-        memory.committed(turned.until)
         metrics.ROWS.labels("prediction").inc(turned.predictions)
         metrics.ROWS.labels("feedback").inc(turned.labels)
         metrics.OBSERVATIONS.inc(turned.observations)
@@ -119,11 +120,12 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
                 pulse.last_turn_at, pulse.caught_up = pulse.clock(), True
             await _wait(tenure.changed, min(pause, 0.1) if tenure.is_in_touch else 0.05)
             continue
-        began = loop.time()
+        began, spent = loop.time(), time.process_time()
         ended = [
             await _turn(engine, settings, pulse, tenure, shard=shard, memories=memories)
             for shard in shards
         ]
+        spent = time.process_time() - spent
         turned = [one for one in ended if isinstance(one, Turned)]
         behind = any(not one.drained for one in turned)
         # Of what a turn that failed left unread nobody knows how much it is.
@@ -136,9 +138,8 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
         if not behind and (now - looked < pause):
             await _wait(pulse.wake, pause)
         if not behind:
-            # A turn for a few rows costs nearly what one for many does: shipments that come close
-            # together are read together, also where answers wait for each and hundreds come.
-            await asyncio.sleep(began + GATHERING_S - loop.time())
+            rows = sum(one.predictions + one.labels for one in turned)
+            await asyncio.sleep(began + rest_after(rows, spent, pause) - loop.time())
 
 
 async def _turn(
@@ -173,8 +174,33 @@ async def _turn(
     return turned
 
 
+def rest_after(rows: int, spent: float, longest: float) -> float:
+    """Least seconds from the beginning of a turn to that of the next.
+
+    A turn for a few rows costs nearly what one for many does: shipments that come close together
+    are read together, also where answers wait for each and hundreds come.
+    Where hardly anything comes, nobody waits for it: a handful of rows decides no test.
+
+    Parameters
+    ----------
+    rows
+        Predictions and labels that the turn found.
+    spent
+        Seconds of the processor that it cost.
+    longest
+        The pause between two looks at a record to which nothing is added.
+    """
+    if rows < HARDLY_ANY:
+        return max(GATHERING_S, min(longest, spent / IDLE_SHARE))
+    return GATHERING_S
+
+
 GATHERING_S = 0.1
 """Least time between the beginnings of two turns of which the first took all there was."""
+HARDLY_ANY = 32
+"""Rows below which turns may take a small share of the time only."""
+IDLE_SHARE = 0.03
+"""That share."""
 
 HANDS_PAUSE_S = 0.5
 """Pause between two looks at what is to be done."""

@@ -36,6 +36,10 @@ class Waiting:
     def __len__(self) -> int:
         return len(self.made)
 
+    def due(self, *, age_us: int, now_us: int) -> bool:
+        """Whether a row is old enough; the arguments are those of `release`."""
+        return len(self) > 0 and int(self.made.min()) <= now_us - age_us - GRACE_US
+
     def release(self, rows: Rows, *, age_us: int, now_us: int) -> Rows:
         """Add rows, and take out those that are old enough.
 

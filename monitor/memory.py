@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
+from monitor.budget import Own
 from monitor.columns import Bools, Ints
 from monitor.detector_state import Subject
 from monitor.records import Feature, Position, Registry, Watch, WatchState
@@ -149,8 +150,12 @@ class Memory:
     """Of the registry, and of the references."""
     known: dict[int, Known] = field(default_factory=dict)
     """By version."""
+    budgets: dict[int, Own] = field(default_factory=dict)
+    """Of applications that set any."""
     at: Position | None = None
     """Where the record had been read to when the detectors were kept."""
+    place: Position | None = None
+    """Where the turn under way began."""
     _kept: OrderedDict[int, Kept] = field(default_factory=OrderedDict)
     pending: dict[int, Kept] = field(default_factory=dict)
     """Of the turn under way; nothing of it holds until the turn is committed."""
@@ -172,9 +177,15 @@ class Memory:
         ]
         self.pending[application] = kept
 
-    def committed(self, until: Position) -> None:
-        """The turn is committed: what it kept holds."""
-        self.at = until
+    def committed(self, until: Position | None) -> None:
+        """The turn is committed: what it kept holds.
+
+        Parameters
+        ----------
+        until
+            Up to where it read; none where there was nothing to read.
+        """
+        self.at = self.place if until is None else until
         for application, kept in self.pending.items():
             self._kept[application] = kept
         self.pending = {}
@@ -183,7 +194,7 @@ class Memory:
 
     def at_place(self, after: Position) -> None:
         """A turn begins after `after`: what was kept elsewhere in the record no longer holds."""
-        self.pending = {}
+        self.pending, self.place = {}, after
         if self.at != after:
             self._kept.clear()
 

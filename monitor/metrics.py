@@ -91,7 +91,9 @@ ALERTS = _of_record(
     "alerts", "Alerts that are open, by state and tier.", "application", "tier", "state"
 )
 BUDGET = _of_record(
-    "budget_per_year", "False alarms a year that an application's watches may raise.", "tier"
+    "budget_per_year",
+    "False alarms a year that an application may raise, where it sets no budget itself.",
+    "tier",
 )
 GRANTED = _of_record(
     "budget_granted",

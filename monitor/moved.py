@@ -53,7 +53,8 @@ def _line(one: Subject) -> Json | None:
         return None
     if "codes" in one.parameters:
         return _category(one)
-    was = (one.sums.total - float(recent.sum())) / before
+    # Of differences of large sums only rounding may be left.
+    was = round((one.sums.total - float(recent.sum())) / before, 12) + 0.0
     now = float(recent.mean())
     square = (one.sums.squares - float(np.square(recent).sum())) / before
     spread = max(square - was * was, 0.0) ** 0.5

@@ -13,7 +13,7 @@ from monitor.records import Json, Watch
 from monitor.resolution import MAX_LIMIT, MIN_BLOCKS, Resolved, choose_block, refuse_dependence
 from monitor.settings import Tier
 from monitor.signals.base import AUC, COVERAGE, LOSS
-from monitor.watches import WatchSettings
+from monitor.watches import WatchSettings, settings_of
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def resolve_normal(
     shape (m,) or None
         Reference values with which a pool of ranks begins.
     """
-    settings = WatchSettings.model_validate(watch.settings)
+    settings = settings_of(watch)
     if reference is None and waits(watch, signal, settings, task):
         return Resolved("learning", learning(settings, "", 0), {"learn": settings.learn}), None
     try:

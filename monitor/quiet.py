@@ -18,7 +18,7 @@ from monitor.moments import from_micros, to_micros
 from monitor.records import Alarm, Json, Registry, Watch, WatchState
 from monitor.signals.base import SERVICE, Extracted
 from monitor.store import watches as store
-from monitor.watches import WatchSettings
+from monitor.watches import settings_of
 
 TIMES = 5
 """Longest pauses that make a silence."""
@@ -48,7 +48,7 @@ def note_requests(
     seen = extracted.get((watch.application_id, SERVICE))
     if seen is None:
         return None
-    settings = WatchSettings.model_validate(watch.settings)
+    settings = settings_of(watch)
     at = np.sort(seen.at)
     before = state or WatchState(watch.id, "", "learning", None, {"longest": 0.0}, b"")
     last = before.last_observed_at
@@ -105,7 +105,7 @@ def silences(watch: Watch, state: WatchState | None, extracted: Extracted) -> li
         return []
     usual = np.maximum.accumulate(np.concatenate(([longest], pauses[:-1])))
     requests = before + np.arange(len(pauses))
-    given = WatchSettings.model_validate(watch.settings).quiet_after
+    given = settings_of(watch).quiet_after
     quiet = np.maximum(TIMES * usual, SHORTEST.total_seconds())
     if given is not None:
         quiet = np.full(len(pauses), given)

@@ -13,7 +13,7 @@ later.
 """
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from drift.catalog import create
+from drift.means.auc import AucPairs
 from monitor.alert_text import number
-from monitor.detector_state import codes_for
 from monitor.kinds import CHALLENGER_BETTER, kind_of_alarm
 from monitor.moments import to_micros
 from monitor.records import Alarm, Alert, Json, Registry, Watch
+from monitor.reverse_null import badness, null_of
 from monitor.settings import Settings
 from monitor.signals import Extracted
 from monitor.signals.base import SERVICE, TRAFFIC, Observations, observed
@@ -36,22 +37,7 @@ ALPHA = 0.01
 """Probability that an alert is resolved by the test although its cause is never gone."""
 ROOM = 1e-3
 """A limit closer to 0 or 1 than this leaves the test no room."""
-WIDTH = 4.0
-"""Values further from the middle than so many standard deviations count as that far."""
-
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Null:
-    """What the test rejects: the mean of the signal, brought into [0, 1], is at least a limit."""
-
-    form: Json
-    """How a value is brought into [0, 1], so that more is worse."""
-    limit: float
-    says: str
-    over: str
-    """What is the case once it is rejected."""
 
 
 def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
@@ -137,141 +123,25 @@ def _block(parameters: Json) -> int:
     return int(parameters.get("block", 1))
 
 
-def null_of(watch: Watch, alarm: Alarm) -> Null | None:
-    """The reverse null of an alarm; none where its evidence gives no way to state one."""
-    parameters = alarm.evidence["parameters"]
-    if "pairs" in parameters:
-        # What alarmed were shares of pairs, and no row tells one.
-        return None
-    detector = alarm.evidence.get("detector", watch.detector)
-    clip = float(parameters.get("clip") or 1.0)
-    if detector == "bounded-mean" and "limit" in parameters:
-        limit = float(parameters["limit"])
-        inverted = bool(parameters.get("inverted"))
-        said = number((1 - limit if inverted else limit) * clip)
-        return Null(
-            {"kind": "rate", "scale": clip, "falls": inverted},
-            limit,
-            f"the mean is {'at most' if inverted else 'at least'} {said}",
-            f"the mean is {'above' if inverted else 'below'} {said}",
-        )
-    if detector == "paired-excess":
-        margin = float(parameters["margin"])
-        return Null(
-            {"kind": "difference", "scale": clip},
-            (margin + 1) / 2,
-            f"the mean difference is at least {number(margin * clip)}",
-            f"the mean difference is below {number(margin * clip)}",
-        )
-    if "codes" in parameters:
-        return _category(alarm)
-    if detector.startswith("randomised"):
-        return None
-    return _spread(alarm) if _is_spread(alarm) else _middle(alarm)
-
-
-def _category(alarm: Alarm) -> Null | None:
-    parameters, change = alarm.evidence["parameters"], alarm.evidence.get("change") or ""
-    names = [*parameters["names"], "another known category", "an unseen category"]
-    name = change.removesuffix(" became more frequent")
-    before, after = alarm.evidence["before"]["mean"], alarm.evidence["after"]["mean"]
-    if name not in names or before is None or after is None:
-        return None
-    middle = (before + after) / 2
-    form = {
-        "kind": "category",
-        "codes": parameters["codes"],
-        "known": parameters["known"],
-        "stake": names.index(name),
-    }
-    said = f"the share of {name} is"
-    told = number(middle, share=True)
-    return Null(form, middle, f"{said} at least {told}", f"{said} below {told}")
-
-
-def _deviation(interval: Json) -> float | None:
-    steps, low, high = interval.get("steps") or 0, interval.get("low"), interval.get("high")
-    if steps < 2 or low is None or high is None:
-        return None
-    return float((high - low) / 2 / 1.96 * steps**0.5)
-
-
-def _middle(alarm: Alarm) -> Null | None:
-    before, after = alarm.evidence["before"], alarm.evidence["after"]
-    if before["mean"] is None or after["mean"] is None or before["mean"] == after["mean"]:
-        return None
-    gap = abs(after["mean"] - before["mean"])
-    middle = (before["mean"] + after["mean"]) / 2
-    known = [d for d in (_deviation(before), _deviation(after)) if d is not None]
-    reach = WIDTH * max([gap, *known])
-    rose = after["mean"] > before["mean"]
-    form = {"kind": "linear", "low": middle - reach, "high": middle + reach, "falls": not rose}
-    half = f"{number(middle)}, half way between before and after"
-    beyond = f"values beyond {number(middle - reach)} and {number(middle + reach)} count as these"
-    return Null(
-        form,
-        0.5,
-        f"the mean is {'at least' if rose else 'at most'} {half}; {beyond}",
-        f"the mean is {'below' if rose else 'above'} {half}",
-    )
-
-
-def _is_spread(alarm: Alarm) -> bool:
-    return alarm.evidence.get("change") in ("values spread out", "values drew together")
-
-
-def _spread(alarm: Alarm) -> Null | None:
-    before, after = (_deviation(alarm.evidence[part]) for part in ("before", "after"))
-    if before is None or after is None or before == after:
-        return None
-    middle = (before**2 + after**2) / 2
-    most = WIDTH**2 * max(before, after) ** 2
-    wider = after > before
-    form = {
-        "kind": "square",
-        "centre": alarm.evidence["before"]["mean"],
-        "most": most,
-        "falls": not wider,
-    }
-    limit = middle / most if wider else 1 - middle / most
-    half = f"{number(middle**0.5)}, between that of before and after"
-    return Null(
-        form,
-        limit,
-        f"the standard deviation is {'at least' if wider else 'at most'} {half}",
-        f"the standard deviation is {'below' if wider else 'above'} {half}",
-    )
-
-
-def badness(form: Json, values: Floats) -> Floats:
-    """Values in [0, 1], more being worse, as a test's form says."""
-    scaled: Floats
-    match form["kind"]:
-        case "rate":
-            scaled = np.clip(values / form["scale"], 0.0, 1.0)
-        case "difference":
-            scaled = (np.clip(values / form["scale"], -1.0, 1.0) + 1.0) / 2
-        case "category":
-            scaled = (codes_for(form, values) == form["stake"]).astype(np.float64)
-        case "linear":
-            width = form["high"] - form["low"]
-            scaled = np.clip((values - form["low"]) / width, 0.0, 1.0)
-        case _:
-            scaled = np.minimum(np.square(values - form["centre"]) / form["most"], 1.0)
-    return 1.0 - scaled if form.get("falls") else scaled
-
-
 def advance(test: Json, values: Floats) -> tuple[Json, bool]:
-    """Feed values that came after the alarm; the test after them, and whether it rejects."""
+    """Feed values that came after the alarm; the test after them, and whether it rejects.
+
+    Parameters
+    ----------
+    values : shape (n,), or (n, 2) of an AUC
+        Values of the signal; scores, and 1 beside the score of a positive.
+    """
     if not len(values) or not test["form"]:
         return test, False
     if test["form"]["kind"] == "any":
         return test | {"rows": len(values)}, True
-    block = test["block"]
+    block, rows = test["block"], len(values)
+    if test["form"]["kind"] == "pairs":
+        test, values = _paired(test, values)
     whole = np.concatenate((np.array(test["rest"], np.float64), badness(test["form"], values)))
     steps = whole[: len(whole) // block * block].reshape(-1, block).mean(axis=1)
     after = test | {
-        "rows": test["rows"] + len(values),
+        "rows": test["rows"] + rows,
         "total": test["total"] + float(values.sum()),
         "rest": whole[len(steps) * block :].tolist(),
     }
@@ -291,6 +161,15 @@ def advance(test: Json, values: Floats) -> tuple[Json, bool]:
         "state": base64.b64encode(detector.to_bytes()).decode(),
     }
     return after, rejects
+
+
+def _paired(test: Json, rows: Floats) -> tuple[Json, Floats]:
+    """Shares of fresh negatives above each positive; scores that wait stay with the test."""
+    pairs = AucPairs(test["form"]["negatives"])
+    if test.get("pairs"):
+        pairs.restore(base64.b64decode(test["pairs"]))
+    shares, _ = pairs.push(rows[:, 0], rows[:, 1])
+    return test | {"pairs": base64.b64encode(pairs.to_bytes()).decode()}, shares
 
 
 async def test_recovery(
@@ -319,9 +198,12 @@ async def test_recovery(
 def _told(test: Json) -> str:
     if test["form"]["kind"] == "any":
         return f"requests come again: {test['rows']}"
+    kind = test["form"]["kind"]
+    mean = f", of mean {number(test['total'] / test['rows'])},"
+    if kind == "pairs":
+        mean = f", of AUC {number(1 - test['total'] / test['steps'])},"
     # Codes of categories have no mean.
-    mean = number(test["total"] / test["rows"])
-    of = "" if test["form"]["kind"] == "category" else f", of mean {mean},"
+    of = "" if kind == "category" else mean
     return (
         f"{test['rows']} rows since the alarm{of} show that {test['over']} (test of recovery: "
         f"statistic {number(test['statistic'])}, threshold 1)"
@@ -338,4 +220,8 @@ def _since(alert: Alert, test: Json, extracted: Extracted) -> Floats:
     if found is None or test["subject"] not in found.names:
         return np.zeros(0)
     mine = (found.code == found.names.index(test["subject"])) & (found.at > test["after_us"])
-    return np.asarray(found.value[mine], np.float64)
+    values = np.asarray(found.value[mine], np.float64)
+    if test["form"]["kind"] != "pairs":
+        return values
+    assert found.dealt is not None
+    return np.column_stack([values, found.dealt[mine, 0]])

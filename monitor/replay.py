@@ -27,6 +27,7 @@ from monitor.signals.base import SERVICE
 from monitor.store import record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
+from monitor.store.budgets import read_budgets
 from monitor.store.database import connect
 from monitor.watch_entries import ReplaySettings, watches_of
 from monitor.watching import learn_references
@@ -205,10 +206,11 @@ async def replay_record_with(
                 raise NotFoundError("application", application)
             registry = _only(registry, found.id)
             own = await watch_store.read_watches(connection, found.id)
+            allowed = ReplaySettings(budgets=dict(await read_budgets(connection, found.id)))
             memory, numbers = Memory(), _Numbers()
             past = Past(registry, memory.known, found.task, numbers.of, registry.subject_name)
             runs = [
-                Run(past, watches_of(one, found.id, own), one or ReplaySettings(), settings)
+                Run(past, watches_of(one, found.id, own), one or allowed, settings)
                 for one in configurations
             ]
             after, marks = START, list[Change]()

@@ -10,7 +10,7 @@ from monitor.coverage import GRACE
 from monitor.moments import to_micros
 from monitor.records import Watch
 from monitor.signals.base import DELAY, OUTPUT, Extracted, Observations
-from monitor.watches import WatchSettings
+from monitor.watches import settings_of
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Coverage:
 
     def judge(self, watch: Watch, extracted: Extracted) -> Observations | None:
         """Observations of the stretches that can be judged now; none where there are none."""
-        horizon = int(WatchSettings.model_validate(watch.settings).horizon * 1e6)
+        horizon = int(settings_of(watch).horizon * 1e6)
         outputs = extracted.get((watch.application_id, OUTPUT))
         delays = extracted.get((watch.application_id, DELAY))
         if delays is not None:

@@ -14,7 +14,7 @@ from drift.means.reference import upper_limit
 from monitor.records import Json, Watch
 from monitor.settings import Tier
 from monitor.signals.canary import LEAST_SHARE
-from monitor.watches import WatchSettings
+from monitor.watches import WatchSettings, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
         None where the watch is not about such a subject: one needs a reference, another is for
         versions without.
     """
-    settings = WatchSettings.model_validate(watch.settings)
+    settings = settings_of(watch)
     losses = None if reference is None or len(reference) == 0 else np.asarray(reference, np.float64)
     clip = _clip(settings, task, losses)
     common: Json = {"clip": clip}

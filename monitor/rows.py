@@ -29,6 +29,12 @@ class Rows:
     place: NDArray[np.int64] | None = None
     """Number of each among the rows of the turn, where thinning left some out."""
 
+    @classmethod
+    def none(cls) -> "Rows":
+        """No row, of which all is known."""
+        times = np.zeros(0, np.int64)
+        return cls(np.zeros(0), times, np.zeros(0, "S16"), np.zeros(0), made=times)
+
     def take(self, rows: NDArray[np.int64] | slice) -> "Rows":
         """Some of them."""
         return Rows(
@@ -47,7 +53,26 @@ class Rows:
 
     def cut(self, start: int) -> "Rows":
         """The rows from `start` on."""
-        return self.take(slice(start, None))
+        return self.take(slice(start, None)) if start else self
+
+    def split(self, at: int) -> tuple["Rows", "Rows"]:
+        """Those before a row, and those from it on."""
+        if at >= len(self.values):
+            return self, self.take(slice(0, 0))
+        return self.take(slice(0, at)), self.cut(at)
+
+    def with_values(self, values: Floats) -> "Rows":
+        """The same rows with what another member of a family says of them."""
+        return Rows(
+            values,
+            self.at,
+            self.ids,
+            self.grants,
+            self.unit,
+            self.dealt,
+            self.made,
+            self.place,
+        )
 
 
 @dataclass(frozen=True, slots=True)

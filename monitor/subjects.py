@@ -18,7 +18,7 @@ from monitor.signals.base import (
     OUTPUT,
     Observations,
 )
-from monitor.watches import WatchSettings
+from monitor.watches import settings_of
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def meet(
     """Begin to watch a subject that is met for the first time; none where it is not for it."""
     reference = references(signal, subject)
     values = None if reference is None or not len(reference) else np.asarray(reference, np.float64)
-    settings = WatchSettings.model_validate(watch.settings)
+    settings = settings_of(watch)
     categorical = _is_categorical(signal, observations, task)
     if gathers(watch, settings):
         begun = begin_gathered(watch, signal, task=task, categorical=categorical, reference=values)

@@ -120,7 +120,8 @@ class Timing:
             return None
         return (
             f"{_capital(found)} Set block to {round(a_day)}, the rows of a day, or limit to what "
-            f"is accepted in the worst hour."
+            f"is accepted in the worst hour, or segments to {{by: time.hour}}, which compares each "
+            f"hour with what is usual at it."
         )
 
     def to_bytes(self) -> bytes:

@@ -2,32 +2,29 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.evidence import Sums
+from monitor.drawing import points_of
 from monitor.feed import join
 from monitor.memory import Memory
-from monitor.moments import from_micros
+from monitor.overdue import test_overdue
 from monitor.quiet import find_quiet
 from monitor.raising import close_stale, raise_alarm
 from monitor.records import Position, Registry
 from monitor.recovery import test_recovery
 from monitor.settings import Settings
 from monitor.shards import Shard
-from monitor.signals import Extracted, Observations, extract
-from monitor.signals.base import AUC, QUALITY
+from monitor.signals import Extracted, extract
+from monitor.signals.base import AUC
 from monitor.store import alarms as alarm_store
 from monitor.store import cursors, due, record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
+from monitor.store.budgets import read_all_budgets
 from monitor.store.summaries import add_summaries
 from monitor.verification import verify_remedies
 from monitor.wall_clock import Clock
 from monitor.watching import feed_watches, learn_references
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,9 @@ async def take_turn(
     whole = await _registry(connection, settings, shard, memory)
     registry = shard.restrict(whole)
     if not shipments:
-        for watch, alarm in await find_quiet(connection, registry, clock()):
+        now = clock()
+        raised = await test_overdue(connection, registry, settings, memory, now)
+        for watch, alarm in raised + await find_quiet(connection, registry, now):
             await raise_alarm(
                 connection, watch, alarm, registry=registry, settings=settings, clock=clock
             )
@@ -114,7 +113,7 @@ async def take_turn(
 
 async def _draw(connection: AsyncConnection, extracted: Extracted, settings: Settings) -> None:
     """Save the sums that plots are drawn from."""
-    points = _points(extracted, settings.series_step_us)
+    points = points_of(extracted, settings.series_step_us)
     await alarm_store.add_points(connection, points)
     await add_summaries(connection, points)
 
@@ -128,44 +127,6 @@ async def _registry(
         memory.registry = await registry_store.read_registry(connection)
         mine = shard.restrict(memory.registry).applications
         await watch_store.add_default_watches(connection, mine, settings.remedy_mode)
+        memory.budgets = await read_all_budgets(connection)
         memory.known, memory.token = {}, token
     return memory.registry
-
-
-def _points(extracted: Extracted, step_us: int) -> list[alarm_store.Point]:
-    points: list[alarm_store.Point] = []
-    for (application, signal), seen in extracted.items():
-        if not seen.columns:
-            points += _sums(application, signal, seen, seen.value, step_us)
-            continue
-        family = signal.partition(".")[0]
-        for number, name in enumerate(seen.columns):
-            value = seen.value[:, number]
-            # Of quality only the stretches with faults are kept: most have none.
-            if signal != QUALITY or np.nansum(value):
-                points += _sums(application, f"{family}.{name}", seen, value, step_us)
-    return points
-
-
-def _sums(
-    application: int, signal: str, seen: Observations, value: Floats, step_us: int
-) -> list[alarm_store.Point]:
-    stretch, place = np.unique(seen.at // step_us, return_inverse=True)
-    cell = place * len(seen.names) + seen.code
-    known = ~np.isnan(value)
-    if not known.all():
-        cell, value = cell[known], value[known]
-    size = len(stretch) * len(seen.names)
-    counts = np.bincount(cell, minlength=size)
-    totals = np.bincount(cell, value, size)
-    squares = np.bincount(cell, np.square(value), size)
-    return [
-        alarm_store.Point(
-            application,
-            signal,
-            seen.names[number % len(seen.names)],
-            from_micros(int(stretch[number // len(seen.names)]) * step_us),
-            Sums(int(counts[number]), float(totals[number]), float(squares[number])),
-        )
-        for number in np.flatnonzero(counts).tolist()
-    ]

@@ -87,6 +87,10 @@ class WatchEntry(BaseModel):
         return Mode.PROPOSE if self.default is None else default_mode(form, of_defaults)
 
 
+Budgets = dict[Tier, Annotated[float, Field(gt=0, le=1000)]]
+"""False alarms a year by tier."""
+
+
 class ReplaySettings(BaseModel):
     """A file of watches."""
 
@@ -104,8 +108,9 @@ class ReplaySettings(BaseModel):
     reference_rows: Annotated[int, Field(ge=0)] = 2000
     """Of a replayed file: the first rows of each version, which are its reference and are not
     tested."""
-    budgets: dict[Tier, Annotated[float, Field(gt=0, le=1000)]] = {}
-    """False alarms a year for a tier in a replay; the monitor's own settings when absent."""
+    budgets: Budgets = {}
+    """False alarms a year for a tier, divided over its watches; the monitor's own settings when
+    absent."""
 
 
 def watches_of(

@@ -1,8 +1,10 @@
 """Watches: their settings, the ones that exist without a word, and what their alarms are worth."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.moments import YEAR_US
@@ -84,6 +86,17 @@ class WatchSettings(BaseModel):
     negatives: Annotated[int, Field(ge=1, le=1000)] | None = None
     """metric.auc: negatives that each positive is compared with; 4 when absent. Best is what comes
     on one positive."""
+
+
+def settings_of(watch: Watch) -> WatchSettings:
+    """What is set for a watch; its settings were checked when it was made."""
+    return _read(msgspec.json.encode(watch.settings))
+
+
+@lru_cache(maxsize=4096)
+def _read(settings: bytes) -> WatchSettings:
+    # Thousands of applications have the same default watches, and each row asks for all of them.
+    return WatchSettings.model_validate_json(settings)
 
 
 @dataclass(frozen=True, slots=True)

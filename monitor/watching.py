@@ -25,7 +25,7 @@ from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.subjects import References
 from monitor.timing_arming import needs_timing
-from monitor.watches import WatchSettings
+from monitor.watches import WatchSettings, settings_of
 
 
 async def learn_references(
@@ -71,12 +71,12 @@ async def feed_watches(
     by_application: dict[int, list[Watch]] = {number: [] for number in applications}
     for watch in all_watches:
         by_application[watch.application_id].append(watch)
-    all_kept = await _all_kept(connection, memory, by_application)
+    kept_of = await all_kept(connection, memory, by_application)
     coverages = [w for w in all_watches if w.signal == COVERAGE and w.enabled]
     covered = await judge(connection, coverages, extracted, settings)
     for number, watches in by_application.items():
-        kept = all_kept[number]
-        yearly = budget.budgets(watches, settings)
+        kept = kept_of[number]
+        yearly = budget.budgets(watches, settings, memory.budgets.get(number, budget.NONE))
         raised: list[tuple[Watch, Alarm]] = []
         # A trial before the comparison that asks what it showed.
         for watch in sorted(watches, key=lambda w: w.detector != "paired-promotion"):
@@ -173,7 +173,7 @@ def feed_watch(
     others
         Subjects of the application's other watches.
     """
-    given = WatchSettings.model_validate(watch.settings)
+    given = settings_of(watch)
     if given.mature_after is not None or needs_timing(watch):
         assert seen.row is not None
         seen = replace(seen, made=stretch.answers.at[seen.row])
@@ -200,9 +200,12 @@ def _now(stretch: Stretch) -> int:
 def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
     """The same with each detector's watch at its new clock, as the next turn will read it."""
     for number, subjects in kept.subjects.items():
-        if number in clocks:
+        first = next(iter(subjects.values()), None)
+        if first is not None and number in clocks:
+            # They share one watch.
+            moved_on = replace(first.watch, clock=clocks[number])
             for subject in subjects.values():
-                subject.watch = replace(subject.watch, clock=clocks[number])
+                subject.watch = moved_on
     return kept
 
 
@@ -225,7 +228,7 @@ def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
     return [state]
 
 
-async def _all_kept(
+async def all_kept(
     connection: AsyncConnection, memory: Memory, by_application: Mapping[int, list[Watch]]
 ) -> dict[int, Kept]:
     """Detectors of applications: from memory, and of those that are not there by one reading."""
@@ -287,6 +290,9 @@ def _arranged(
     divided = divide(
         seen, stretch, registry, application=watch.application_id, by=settings.segments, edges=edges
     )
+    if settings.segments.hours is not None:
+        # There are no more of them than the setting itself says.
+        return divided
     taken = {subject.subject for subject in subjects.values()}
     return _limited(divided, settings.segments, settings.most_segments, taken)
 

@@ -15,7 +15,7 @@ app = typer.Typer(
     help="List what is watched; apply a YAML file of watches, or say what it would change.",
     no_args_is_help=True,
 )
-File = Annotated[Path, typer.Argument(help="YAML: application, watches, defaults.")]
+File = Annotated[Path, typer.Argument(help="YAML: application, watches, defaults, budgets.")]
 Of = Annotated[
     str | None, typer.Option("--application", help="Whose watches, where the file does not say.")
 ]
@@ -71,7 +71,7 @@ def diff(
     """Say what applying a file would change. Nothing is changed."""
     told = _send(file, application, dry_run=True)
     _show(told, as_json)
-    if exit_code and told["changes"]:
+    if exit_code and (told["changes"] or told["budgets"]):
         raise typer.Exit(1)
 
 
@@ -104,16 +104,12 @@ def _send(path: Path, application: str | None, *, dry_run: bool) -> dict[str, An
             f"{path}, line {line}: application: {content.application}, but --application says "
             f"{application}"
         )
-    if content.budgets:
-        raise CommandError(
-            f"{path}, line {file.line_of(('budgets',))}: budgets: only a replay takes them from a "
-            f"file; the monitor's are MONITOR_BUDGET_ROLLBACK, _PAGE and _INFO"
-        )
     body = {
         "watches": [
             entry.model_dump(mode="json", exclude_unset=True) for entry in content.watches or []
         ],
         "defaults": content.defaults is not False,
+        "budgets": {tier.value: one for tier, one in content.budgets.items()},
     }
     with Client(resolve()) as client:
         try:
@@ -138,7 +134,7 @@ def _show(told: dict[str, Any], as_json: bool) -> None:
         print_json(told)
         return
     name = told["application"]
-    if not told["changes"]:
+    if not told["changes"] and not told["budgets"]:
         out.print(f"{name}: the watches are those of the file", markup=False)
         return
     for line in _lines(told):
@@ -153,6 +149,10 @@ WORDS = {
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
+    for tier, values in told["budgets"].items():
+        word = WORDS["change"][0 if told["dry_run"] else 1]
+        yield f"{told['application']}: budget of tier {tier} {word}"
+        yield f"  false alarms a year: {values['from']:g} -> {values['to']:g}"
     for one in told["changes"]:
         word = WORDS[one["action"]][0 if told["dry_run"] else 1]
         anew = "; its tests begin anew" if one["restarts"] else ""

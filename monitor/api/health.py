@@ -14,6 +14,7 @@ from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
 from monitor.detector_state import from_row
 from monitor.store import alarms, alerts, watches
+from monitor.store.budgets import read_budgets
 from monitor.store.standing import read_standing_of
 from monitor.store.summaries import HOUR_S, MINUTE_S, read_summaries
 
@@ -80,7 +81,8 @@ async def application_health(
     found, registry = await named(connection, application)
     all_watches = await watches.read_watches(connection, found.id)
     by_id = {w.id: w for w in all_watches}
-    yearly = budget.budgets(all_watches, state.settings)
+    own = await read_budgets(connection, found.id)
+    yearly = budget.budgets(all_watches, state.settings, own)
     route = registry.routes.get(found.id)
     current = route.current if route else None
     lines = []

@@ -6,8 +6,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from monitor.api.forms import Form, WatchAnswer
 from monitor.ledger import Line, TierLedger
+from monitor.settings import Tier
 from monitor.watch_changes import Action, Change
-from monitor.watch_entries import WatchEntry
+from monitor.watch_entries import Budgets, WatchEntry
 
 
 class WatchesRequest(Form):
@@ -17,6 +18,15 @@ class WatchesRequest(Form):
     """One's own, and default ones that are to differ; an operator's watch that is absent goes."""
     defaults: bool = True
     """Whether default watches that are not named run as well."""
+    budgets: Budgets = Field(default={})
+    """False alarms a year for a tier; of a tier that is absent the monitor's own setting counts."""
+
+
+class BudgetsRequest(Form):
+    """What an application allows each tier."""
+
+    budgets: Budgets
+    """False alarms a year for a tier; of a tier that is absent the monitor's own setting counts."""
 
 
 class WatchChangeAnswer(BaseModel):
@@ -47,6 +57,8 @@ class WatchesAnswer(BaseModel):
     dry_run: bool
     changes: list[WatchChangeAnswer]
     """Of every watch that does not stay as it is."""
+    budgets: dict[Tier, dict[str, float]]
+    """Of each tier whose budget does not stay as it is: false alarms a year, `from` and `to`."""
     watches: list[WatchAnswer]
     """As they are now; after a dry run that is as they were."""
 
@@ -55,6 +67,7 @@ class DeclaredWatches(BaseModel):
     """An application's watches as a file states them."""
 
     application: str
+    budgets: Budgets
     watches: list[dict[str, Any]]
 
 
@@ -92,7 +105,7 @@ class LedgerOfTier(LedgerLine):
     """One tier's account."""
 
     granted: float
-    """What time allowed so far: today's yearly budget times the years watched."""
+    """What time allowed so far: the yearly budgets times the years for which they held."""
     since: AwareDatetime | None
     until: AwareDatetime | None
     """First and last moment of the record that any of its watches saw."""

@@ -11,6 +11,7 @@ from monitor.api.forms import WatchAnswer
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.api.watch_forms import (
+    BudgetsRequest,
     DeclaredWatches,
     LedgerAnswer,
     LedgerOfTier,
@@ -18,13 +19,15 @@ from monitor.api.watch_forms import (
     WatchesAnswer,
     WatchesRequest,
 )
+from monitor.budget import Own
 from monitor.errors import InvalidRequestError, NameTakenError
 from monitor.ledger import ledger_of
-from monitor.records import Watch
-from monitor.settings import Settings
+from monitor.records import Application, Watch
+from monitor.settings import Settings, Tier
 from monitor.signals.custom import check_metric
 from monitor.store import ledger as ledger_store
 from monitor.store import watches as store
+from monitor.store.budgets import add_changes, read_budgets, read_changes
 from monitor.watch_changes import Change, changes, told_apart, wanted_of
 from monitor.watch_entries import WatchEntry
 
@@ -44,14 +47,18 @@ async def declared_watches(
     found, _registry = await named(connection, application)
     mode = state.settings.remedy_mode
     told = [told_apart(w, mode) for w in await store.read_watches(connection, found.id)]
-    return DeclaredWatches(application=found.name, watches=[one for one in told if one])
+    return DeclaredWatches(
+        application=found.name,
+        budgets=dict(await read_budgets(connection, found.id)),
+        watches=[one for one in told if one],
+    )
 
 
 @router.put("/watches", summary="Make an application's watches those of a file")
 async def put_watches(
     state: StateOf,
     connection: Transaction,
-    _: Admin,
+    caller: Admin,
     application: str,
     body: WatchesRequest,
     *,
@@ -71,7 +78,11 @@ async def put_watches(
     await store.add_default_watches(connection, [found.id], state.settings.remedy_mode)
     present = await store.lock_watches(connection, found.id)
     told = [one for one in changes(present, wanted) if one.action != "keep"]
+    own = await read_budgets(connection, found.id)
+    differ = _differing(own, body.budgets, state.settings)
     if not dry_run:
+        await _set_budgets(connection, found.id, own, body.budgets, caller.name)
+        own = body.budgets
         for change in told:
             await _carry_out(connection, found.id, found.name, change)
         present = await store.read_watches(connection, found.id)
@@ -79,7 +90,8 @@ async def put_watches(
         application=found.name,
         dry_run=dry_run,
         changes=[WatchChangeAnswer.of(change) for change in told],
-        watches=_answers(present, found.name, state.settings),
+        budgets=differ,
+        watches=_answers(present, found.name, state.settings, own),
     )
 
 
@@ -89,14 +101,53 @@ async def budget_ledger(
 ) -> LedgerAnswer:
     """Per tier and watch: granted, spent, alarms so far, and false alarms to be expected so far."""
     found, _registry = await named(connection, application)
+    return await _ledger(connection, found, state.settings)
+
+
+@router.put("/budget", summary="Set the budgets of an application")
+async def set_budget(
+    state: StateOf, connection: Transaction, caller: Admin, application: str, body: BudgetsRequest
+) -> LedgerAnswer:
+    """Say how many false alarms a year each tier may raise: from the next turn on its watches share
+    that. What was granted before stays granted, and no test begins anew."""
+    found, _registry = await named(connection, application)
+    own = await read_budgets(connection, found.id)
+    await _set_budgets(connection, found.id, own, body.budgets, caller.name)
+    return await _ledger(connection, found, state.settings)
+
+
+async def _ledger(
+    connection: AsyncConnection, application: Application, settings: Settings
+) -> LedgerAnswer:
     tiers = ledger_of(
-        await store.read_watches(connection, found.id),
-        await ledger_store.read_accounts(connection, found.id),
-        state.settings,
+        await store.read_watches(connection, application.id),
+        await ledger_store.read_accounts(connection, application.id),
+        settings,
+        await read_changes(connection, application.id),
     )
     return LedgerAnswer(
-        application=found.name, tiers=[LedgerOfTier.of_tier(one) for one in tiers.values()]
+        application=application.name, tiers=[LedgerOfTier.of_tier(one) for one in tiers.values()]
     )
+
+
+async def _set_budgets(
+    connection: AsyncConnection, application_id: int, own: Own, wanted: Own, actor: str
+) -> None:
+    changed = {tier: wanted.get(tier) for tier in Tier if wanted.get(tier) != own.get(tier)}
+    await add_changes(connection, application_id, changed, actor)
+
+
+def _differing(own: Own, wanted: Own, settings: Settings) -> dict[Tier, dict[str, float]]:
+    """Of each tier that is allowed more or less than it was."""
+    made = {
+        tier: {
+            "from": budget.allowed(tier, settings, own),
+            "to": budget.allowed(tier, settings, wanted),
+        }
+        for tier in Tier
+        if own.get(tier) != wanted.get(tier)
+    }
+    return {tier: one for tier, one in made.items() if one["from"] != one["to"]}
 
 
 def _refuse_repeated(entries: list[WatchEntry]) -> None:
@@ -131,6 +182,8 @@ async def _carry_out(
         await store.change_watch(connection, made.id, {"enabled": False})
 
 
-def _answers(watches: list[Watch], application: str, settings: Settings) -> list[WatchAnswer]:
-    shares = budget.budgets(watches, settings)
+def _answers(
+    watches: list[Watch], application: str, settings: Settings, own: Own
+) -> list[WatchAnswer]:
+    shares = budget.budgets(watches, settings, own)
     return [WatchAnswer.of(watch, application, shares.get(watch.id)) for watch in watches]

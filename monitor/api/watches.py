@@ -15,6 +15,7 @@ from monitor.records import Watch
 from monitor.settings import Mode
 from monitor.signals.custom import check_metric
 from monitor.store import watches as store
+from monitor.store.budgets import read_all_budgets, read_budgets
 from monitor.watches import GUARANTEED, WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)
@@ -31,9 +32,10 @@ async def list_watches(
     by_application: dict[int, list[Watch]] = defaultdict(list)
     for watch in watches:
         by_application[watch.application_id].append(watch)
+    own = await read_all_budgets(connection)
     shares: dict[int, float | None] = {}
-    for mine in by_application.values():
-        shares |= budget.budgets(mine, state.settings)
+    for one, mine in by_application.items():
+        shares |= budget.budgets(mine, state.settings, own.get(one, budget.NONE))
     return [
         WatchAnswer.of(w, registry.applications[w.application_id].name, shares.get(w.id))
         for w in watches
@@ -62,7 +64,11 @@ async def make_watch(
     watch = await store.add_watch(connection, application.id, form, mode)
     if watch is None:
         raise NameTakenError(application.name, body.name)
-    share = budget.budgets(await store.read_watches(connection, application.id), state.settings)
+    share = budget.budgets(
+        await store.read_watches(connection, application.id),
+        state.settings,
+        await read_budgets(connection, application.id),
+    )
     return WatchAnswer.of(watch, application.name, share.get(watch.id))
 
 
@@ -86,7 +92,9 @@ async def change_watch(
         watch = await store.change_watch(connection, watch_id, given)
     registry = await read_registry(connection)
     share = budget.budgets(
-        await store.read_watches(connection, watch.application_id), state.settings
+        await store.read_watches(connection, watch.application_id),
+        state.settings,
+        await read_budgets(connection, watch.application_id),
     )
     name = registry.applications[watch.application_id].name
     return WatchAnswer.of(watch, name, share.get(watch.id))

@@ -3,6 +3,7 @@
 from monitor.schema.alerts import AlertEventRow, AlertRow, SilenceRow
 from monitor.schema.automation import AutomationSwitchRow
 from monitor.schema.base import MonitorTable
+from monitor.schema.budgets import ApplicationBudgetRow
 from monitor.schema.cursors import CursorRow
 from monitor.schema.leases import LeaseRow, ProcessRow
 from monitor.schema.ledger import ClosedLedgerRow
@@ -15,6 +16,7 @@ __all__ = [
     "AlarmRow",
     "AlertEventRow",
     "AlertRow",
+    "ApplicationBudgetRow",
     "AutomationSwitchRow",
     "ClosedLedgerRow",
     "CursorRow",

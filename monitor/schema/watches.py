@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, UniqueConstraint, func
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,6 +26,12 @@ class WatchRow(MonitorTable):
         UniqueConstraint("application_id", "name"),
         CheckConstraint("tier IN ('rollback', 'page', 'info')", name="tier"),
         CheckConstraint("mode IN ('observe', 'propose', 'act')", name="mode"),
+        # Asked for whenever nothing comes; there are thousands of watches and few of these.
+        Index(
+            "ix_watches_maturing",
+            "application_id",
+            postgresql_where=text("enabled AND settings ? 'mature_after'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from drift.means.hours import hours_of_week
 from monitor.columns import Ints
 from monitor.feed import Stretch
 from monitor.records import Registry
@@ -24,12 +25,15 @@ class Segments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    by: Annotated[str, Field(pattern=r"^(context|feature)\..+$")]
-    """context.KEY or feature.NAME."""
+    by: Annotated[str, Field(pattern=r"^((context|feature)\..+|time\.(hour|hour_of_week))$")]
+    """context.KEY, feature.NAME, time.hour or time.hour_of_week: when the prediction was made."""
     edges: tuple[float, ...] | None = None
     """Rising inner edges of a numeric feature's bins."""
     bins: Annotated[int, Field(ge=2, le=32)] | None = None
-    """Bins of about equally many reference rows; needs reference rows, where no edges are given."""
+    """Bins of about equally many reference rows; needs reference rows, where no edges are given. Of
+    hours: equal stretches of the day or week, one for each hour when absent."""
+    offset_hours: Annotated[float, Field(ge=-14, le=14)] = 0.0
+    """Of hours: how far local time is ahead of UTC."""
     values: tuple[str, ...] | None = None
     """Values with a segment of their own; the first that come where absent."""
 
@@ -39,7 +43,19 @@ class Segments(BaseModel):
             raise ValueError("edges must rise")
         if self.by.startswith("context.") and (self.edges or self.bins):
             raise ValueError("a context key has values, no bins")
+        if self.hours is None:
+            if self.offset_hours:
+                raise ValueError("offset_hours is about hours")
+        elif self.edges or self.values:
+            raise ValueError("hours have bins, no edges and no values")
+        elif self.hours % (self.bins or 1):
+            raise ValueError(f"bins must divide {self.hours} hours evenly")
         return self
+
+    @property
+    def hours(self) -> int | None:
+        """Hours of the day or week that is divided; none where no time is."""
+        return {"time.hour": 24, "time.hour_of_week": 168}.get(self.by)
 
     @property
     def name(self) -> str:
@@ -101,6 +117,8 @@ def _labels(
     edges: tuple[float, ...] | None,
 ) -> tuple[list[str], Ints]:
     """Values of segments, and which of them each row has."""
+    if segments.hours is not None:
+        return hour_labels(stretch.answers.at[rows], segments)
     if segments.by.startswith("context."):
         texts, code = stretch.answers.context.take(rows).distinct()
         told = [_told(_of_context(text, segments.name), segments) for text in texts]
@@ -115,6 +133,32 @@ def _labels(
         label[mine] = code + len(told)
         told += some
     return _merged(told, label)
+
+
+def hour_labels(made: Ints, segments: Segments) -> tuple[list[str], Ints]:
+    """Stretches of the day or week, and in which of them each prediction was made.
+
+    Parameters
+    ----------
+    made : shape (n,)
+        Microseconds since 1970.
+    """
+    assert segments.hours is not None
+    hour = hours_of_week(made / 1e6, offset=segments.offset_hours * 3600) % segments.hours
+    long = segments.hours // (segments.bins or segments.hours)
+    told = [_stretch(start, long, segments.hours) for start in range(0, segments.hours, long)]
+    return told, hour // long
+
+
+def _stretch(start: int, long: int, hours: int) -> str:
+    end = start + long
+    if hours == 24:
+        return f"{start:02d}-{end:02d}"
+    last = "" if (end - 1) // 24 == start // 24 else f"{DAYS[(end - 1) // 24]} "
+    return f"{DAYS[start // 24]} {start % 24:02d}-{last}{(end - 1) % 24 + 1:02d}"
+
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def _merged(told: list[str], label: Ints) -> tuple[list[str], Ints]:

@@ -1,6 +1,6 @@
 """How far the record has been read."""
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,18 +19,21 @@ async def lock_cursor(connection: AsyncConnection, shard: Shard) -> Position:
         If the shard was taken by another process.
     """
     await leases.begin_turn(connection, shard)
-    mine = (
-        select(CursorRow.xact_id, CursorRow.shipment_id)
-        .where(CursorRow.shard == shard.name)
-        .with_for_update()
-    )
-    row = (await connection.execute(mine)).one_or_none()
+    mine = {"shard": shard.name}
+    row = (await connection.execute(_LOCK, mine)).one_or_none()
     if row is None:
         start = {"xact_id": START.xact_id, "shipment_id": START.shipment}
         first = insert(CursorRow).values(shard=shard.name, **start).on_conflict_do_nothing()
         await connection.execute(first)
-        row = (await connection.execute(mine)).one()
+        row = (await connection.execute(_LOCK, mine)).one()
     return Position(row.xact_id, row.shipment_id)
+
+
+_LOCK = (
+    select(CursorRow.xact_id, CursorRow.shipment_id)
+    .where(CursorRow.shard == bindparam("shard"))
+    .with_for_update()
+)
 
 
 async def move_cursor(connection: AsyncConnection, shard: Shard, to: Position) -> None:

@@ -144,6 +144,7 @@ async def read_rows(
     shipped = await _shipped_answers(connection, shipments, mine)
     labels = await _shipped_labels(connection, shipments)
     here = _listed(s.position.shipment for s in shipments)
+    await connection.execute(_BY_INDEX)
     elsewhere = f"p.shipment <> ALL({here}) {mine}"
     touched = np.unique(labels.prediction)
     answers = [shipped, await _named_answers(connection, touched, elsewhere)]
@@ -151,6 +152,7 @@ async def read_rows(
     # A late shadow whose label was known before meets here the answer that it belongs to.
     more = np.setdiff1d(earlier.prediction, touched)
     answers.append(await _named_answers(connection, more, elsewhere))
+    await connection.execute(_AS_PLANNED)
     return Answers.joined(answers), Labels.joined([labels, earlier])
 
 
@@ -195,7 +197,7 @@ async def _named_answers(connection: AsyncConnection, ids: Ids, where: str) -> A
                                        AND {_moment(high)} + interval '1 millisecond'
                 AND {where} OFFSET 0) AS p
          {_OF_SHIPMENT.format(row="p")}"""
-    return _answers(await _probe(connection, query))
+    return _answers(await copy_out(connection, query))
 
 
 async def _shipped_labels(connection: AsyncConnection, shipments: Sequence[Shipment]) -> Labels:
@@ -225,21 +227,11 @@ async def _named_labels(connection: AsyncConnection, answers: Answers, here: str
               WHERE f.prediction_id = n.id AND f.received_at >= {low}
                 AND f.shipment <> ALL({here}) OFFSET 0) AS f
          {_OF_SHIPMENT.format(row="f")}"""
-    return _labels(await _probe(connection, query))
+    return _labels(await copy_out(connection, query))
 
 
-async def _probe(connection: AsyncConnection, query: str) -> bytes:
-    """Rows by ids, one probe of an index each.
-
-    While a partition is small or not yet analysed, Postgres would rather read all of it, for a
-    range of moments even once for each id.
-    """
-    await connection.execute(_BY_INDEX)
-    found = await copy_out(connection, query)
-    await connection.execute(_AS_PLANNED)
-    return found
-
-
+# Rows by ids are found by one probe of an index each. While a partition is small or not yet
+# analysed, Postgres would rather read all of it, for a range of moments even once for each id.
 _BY_INDEX, _AS_PLANNED = (
     text(
         f"SELECT set_config('enable_seqscan', '{on}', true),"

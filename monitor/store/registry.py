@@ -98,12 +98,14 @@ _TOKEN = text("""
            (SELECT (count(*), max(id), count(deleted_at))::text FROM versions) AS versions,
            (SELECT count(*)::text FROM revisions) AS revisions,
            (SELECT max(id)::text FROM input_schemas) AS schemas,
-           (SELECT (count(*), max(created_at))::text FROM version_references) AS references
+           (SELECT (count(*), max(created_at))::text FROM version_references) AS references,
+           (SELECT max(id)::text FROM application_budgets) AS budgets
 """)
 
 
 async def read_token(connection: AsyncConnection) -> tuple[str | None, ...]:
-    """What differs when anything that `read_registry` or a reference gives has changed."""
+    """What differs when anything that `read_registry`, a reference or a budget gives has
+    changed."""
     return tuple((await connection.execute(_TOKEN)).one())
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
+    Integer,
     LargeBinary,
     Row,
     any_,
@@ -25,7 +27,6 @@ from monitor.records import Json, Watch, WatchState
 from monitor.schema import WatchRow, WatchStateRow
 from monitor.settings import Mode, Tier
 from monitor.store import ledger
-from monitor.store.arrays import listed
 from monitor.watch_changes import RESTARTS
 from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
 
@@ -112,10 +113,16 @@ async def read_watches_of(
     They are locked: who changes one meanwhile waits for the turn, or the turn for the change. Else
     the turn could save a detector that the change has just dropped.
     """
-    query = select(*WatchRow.__table__.c).order_by(WatchRow.id)
-    query = query.where(WatchRow.application_id == any_(listed(applications)))
-    query = query.with_for_update(key_share=True)
-    return [_watch(row) for row in await connection.execute(query)]
+    found = await connection.execute(_WATCHES_OF, {"applications": list(applications)})
+    return [_watch(row) for row in found]
+
+
+_WATCHES_OF = (
+    select(*WatchRow.__table__.c)
+    .where(WatchRow.application_id == any_(bindparam("applications", type_=ARRAY(Integer))))
+    .order_by(WatchRow.id)
+    .with_for_update(key_share=True)
+)
 
 
 async def lock_watches(connection: AsyncConnection, application_id: int) -> list[Watch]:
@@ -156,12 +163,15 @@ async def delete_watch(connection: AsyncConnection, watch_id: int) -> None:
 async def move_clocks(connection: AsyncConnection, clocks: Mapping[int, datetime]) -> None:
     """Save up to when the budgets of watches have been granted."""
     if clocks:
-        await connection.execute(
-            update(WatchRow)
-            .where(WatchRow.id == bindparam("watch"))
-            .values(clock_at=bindparam("clock")),
-            [{"watch": number, "clock": clock} for number, clock in clocks.items()],
-        )
+        moved = {"watches": list(clocks), "clocks": list(clocks.values())}
+        await connection.execute(_MOVE_CLOCKS, moved)
+
+
+_MOVE_CLOCKS = text("""
+    UPDATE watches w SET clock_at = moved.clock_at
+      FROM unnest(CAST(:watches AS int[]), CAST(:clocks AS timestamptz[])) AS moved (id, clock_at)
+     WHERE w.id = moved.id
+""")
 
 
 async def read_states(
@@ -174,7 +184,10 @@ async def read_states(
     ]
     found = await connection.execute(
         select(*columns)
-        .where(WatchStateRow.watch_id == any_(listed(watch_ids)))
+        .where(
+            WatchStateRow.watch_id
+            == any_(bindparam("watches", list(watch_ids), type_=ARRAY(Integer)))
+        )
         .order_by(WatchStateRow.watch_id, WatchStateRow.subject)
     )
     return [
@@ -201,28 +214,46 @@ async def save_states(connection: AsyncConnection, states: Sequence[WatchState])
     """Write the states of detectors."""
     if not states:
         return
-    statement = insert(WatchStateRow)
-    changed = {name: statement.excluded[name] for name in _CHANGING} | {"updated_at": func.now()}
-    await connection.execute(
-        statement.on_conflict_do_update(index_elements=["watch_id", "subject"], set_=changed),
-        [{name: getattr(state, name) for name in _STATE} for state in states],
+    # Of one that was told twice the last holds.
+    last = {(state.watch_id, state.subject): state for state in states}.values()
+    columns = {name: [getattr(state, name) for state in last] for name in _STATE}
+    for name in ("parameters", "summary"):
+        columns[name] = [_json.encode(one).decode() for one in columns[name]]
+    await connection.execute(_SAVE_STATES, columns)
+
+
+_json = msgspec.json.Encoder()
+_STATE = {
+    "watch_id": "int",
+    "subject": "text",
+    "status": "text",
+    "status_reason": "text",
+    "parameters": "jsonb",
+    "state": "bytea",
+    "observations": "bigint",
+    "granted": "float8",
+    "alarms": "int",
+    "statistic": "float8",
+    "last_observed_at": "timestamptz",
+    "started_at": "timestamptz",
+    "summary": "jsonb",
+}
+"""Columns of a state with their types."""
+# One statement however many states there are.
+_SAVE_STATES = text(f"""
+    INSERT INTO watch_states ({", ".join(_STATE)})
+    SELECT {
+    ", ".join(f"{name}::jsonb" if kind == "jsonb" else name for name, kind in _STATE.items())
+}
+      FROM unnest({
+    ", ".join(
+        f"CAST(:{name} AS {'text' if kind == 'jsonb' else kind}[])" for name, kind in _STATE.items()
     )
-
-
-_CHANGING = (
-    "status",
-    "status_reason",
-    "parameters",
-    "state",
-    "observations",
-    "granted",
-    "alarms",
-    "statistic",
-    "last_observed_at",
-    "started_at",
-    "summary",
-)
-_STATE = ("watch_id", "subject", *_CHANGING)
+}) AS s ({", ".join(_STATE)})
+        ON CONFLICT (watch_id, subject) DO UPDATE
+       SET {", ".join(f"{name} = excluded.{name}" for name in list(_STATE)[2:])},
+           updated_at = now()
+""")
 
 
 def _watch(row: Row[Any]) -> Watch:

@@ -13,6 +13,9 @@ MIGRATIONS = (
     "7f33dfcafa4b",
     "c4d1e86a7b52",
     "5d1c8e0b7a42",
+    "8e2f4b6a91d3",
+    "8f2b6d4e1a97",
+    "8e27b0c5d913",
 )
 """Every migration in its order, the newest last. Serving does not import the migrations, which need
 tools that a serving machine may lack; a test compares this with them."""

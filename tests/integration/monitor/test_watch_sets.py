@@ -60,6 +60,7 @@ def test_a_file_is_compared_then_applied_and_then_changes_nothing(
         "  - {name: mine, signal: feature.load, detector: ranks, tier: info}\n"
         "  - {name: quality, enabled: false}\n"
         "  - {name: loss, settings: {tolerance: 0.05}}\n"
+        "budgets: {page: 4, rollback: 0.05}\n"
     )
     with watching(database) as (client, _):
         before = names(client)
@@ -68,10 +69,17 @@ def test_a_file_is_compared_then_applied_and_then_changes_nothing(
         assert "market: mine would be added" in said.output
         assert "market: loss would be changed; its tests begin anew" in said.output
         assert "enabled: true -> false" in said.output
+        assert "budget of tier page would be changed" in said.output
+        assert "false alarms a year: 1 -> 4" in said.output
+        assert "tier rollback" not in said.output
         assert names(client) == before
+        assert ledger(client)["page"]["budget_per_year"] == 1
         said = run(monkeypatch, client, "apply", str(path))
         assert (said.exit_code, "market: quality changed" in said.output) == (0, True)
         assert names(client) == before - {"quality"} | {"mine"}
+        page = ledger(client)["page"]
+        assert page["budget_per_year"] == 4
+        assert sum(one["budget_per_year"] for one in page["watches"]) == pytest.approx(4)
         again = run(monkeypatch, client, "apply", str(path))
         assert again.output == "market: the watches are those of the file\n"
         exported = run(monkeypatch, client, "export", "market")
@@ -80,6 +88,7 @@ def test_a_file_is_compared_then_applied_and_then_changes_nothing(
         path.write_text("application: market\n")
         assert "mine removed" in run(monkeypatch, client, "apply", str(path)).output
         assert names(client) == {form.name for form in DEFAULT_WATCHES}
+        assert ledger(client)["page"]["budget_per_year"] == 1
         listed = run(monkeypatch, client, "list", "market", "--json")
         assert '"name": "loss_rollback"' in listed.output
 
@@ -147,6 +156,31 @@ def test_tests_that_begin_anew_keep_what_was_spent(database: str) -> None:
             assert after["rollback"][part] == before["rollback"][part]
         share = {one["name"]: one["budget_per_year"] for one in after["rollback"]["watches"]}
         assert share["loss_difference"] == 0
+
+
+def test_watches_are_granted_what_their_application_allows_from_the_next_turn_on(
+    database: str,
+) -> None:
+    settings = settings_for(database)
+    budgets = {"budgets": {"info": 1000.0}}
+    path = "/v1/applications/market/budget"
+    asyncio.run(lay(database, bad_release()))
+    with monitor_api(settings) as client:
+        wrong: list[Any] = [{"page": 0}, {"page": -1}, {"page": 1001}, {"page": "x"}, {"pager": 1}]
+        for one in wrong:
+            refused = client.put(path, json={"budgets": one})
+            assert refused.status_code == 422
+            assert refused.json()["errors"][0]["path"].startswith("/body/budgets/page")
+        reader = {"Authorization": "Bearer lsm_reader"}
+        assert client.put(path, json=budgets, headers=reader).status_code == 403
+        client.put(path, json=budgets)
+        assert client.get(WATCHES).json()["budgets"] == budgets["budgets"]
+        asyncio.run(catch_up(settings))
+        info = ledger(client)["info"]
+        assert info["budget_per_year"] == 1000
+        # The rows are older than the change, so by the time of the record 12 a year were allowed.
+        assert info["granted"] < info["spent"] <= info["granted"] * 1000 / 12
+        assert ledger(client)["page"]["spent"] <= ledger(client)["page"]["granted"]
 
 
 def test_a_change_and_a_turn_wait_for_each_other(database: str) -> None:

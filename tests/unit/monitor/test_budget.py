@@ -1,13 +1,20 @@
 """Laws of the budget."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.budget import budgets, grants
+from monitor.ledger import ledger_of
 from monitor.moments import YEAR_US
 from monitor.records import Watch
 from monitor.settings import Mode, Settings, Tier
+from monitor.store.budgets import BudgetChange
+from monitor.store.ledger import Account
 
 times = st.lists(st.integers(0, 10 * YEAR_US), min_size=1, max_size=60)
 
@@ -56,3 +63,43 @@ def test_a_tiers_budget_is_divided_over_its_enabled_guaranteed_watches() -> None
         settings,
     )
     assert made == {1: 0.5, 2: 0.5, 5: 0.05}
+
+
+tiers = st.sampled_from(list(Tier))
+signals = st.sampled_from(["loss", "output", "feature.*", "loss_difference"])
+
+
+@given(
+    st.lists(st.tuples(tiers, signals, st.booleans()), max_size=30),
+    st.dictionaries(tiers, st.floats(1e-6, 1000)),
+)
+def test_an_applications_own_budget_is_divided_and_never_exceeded(
+    wishes: list[tuple[Tier, str, bool]], own: dict[Tier, float]
+) -> None:
+    settings = Settings(database_url="")
+    watches = [
+        replace(watch(number, tier, on=on), signal=signal)
+        for number, (tier, signal, on) in enumerate(wishes)
+    ]
+    made = budgets(watches, settings, own)
+    for tier in Tier:
+        mine = [one.id for one in watches if one.tier is tier and one.enabled]
+        allowed = own.get(tier, settings.budget(tier))
+        assert sum(made[number] for number in mine) <= allowed * (1 + 1e-12)
+        assert not mine or np.isclose(sum(made[number] for number in mine), allowed)
+
+
+def test_the_ledger_counts_each_budget_for_the_time_for_which_it_held() -> None:
+    start, year = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=365.25)
+    account = Account(
+        "1", "loss", "bounded-mean", "page", 1.5, 0.0, 0, start, start + 4 * year, False
+    )
+    changes = [
+        BudgetChange(Tier.PAGE, 3.0, start + year),
+        BudgetChange(Tier.INFO, 99.0, start + year),
+        BudgetChange(Tier.PAGE, None, start + 2 * year),
+        BudgetChange(Tier.PAGE, 9.0, start + 5 * year),
+    ]
+    told = ledger_of([watch(1, Tier.PAGE)], [account], Settings(database_url=""), changes)
+    assert told[Tier.PAGE].whole.budget_per_year == 9.0
+    assert told[Tier.PAGE].granted == pytest.approx(1.0 + 3.0 + 2 * 1.0)

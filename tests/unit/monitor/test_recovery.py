@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from monitor import recovery
-from monitor.recovery import ALPHA, advance, badness, begin
-from tests.support.alert_cases import CASES
+from monitor.recovery import ALPHA, advance, begin
+from monitor.reverse_null import badness
+from tests.support.alert_cases import CASES, RATE, alarm, interval, watch
 
 TESTED = [name for name in CASES if begin(*CASES[name][:2], 1)["form"] is not None]
 
@@ -110,3 +111,51 @@ def test_badness_lies_between_0_and_1(name: str) -> None:
     values = np.array([-1e9, -1.0, 0.0, 0.5, 1.0, 5.0, 9.0, 1e9])
     told = badness(form, values)
     assert ((told >= 0) & (told <= 1)).all()
+
+
+AUC = (
+    watch("auc", "metric.auc", "bounded-mean"),
+    alarm(
+        "metric.auc",
+        interval(0.15, 0.13, 0.17, 600),
+        interval(0.35, 0.25, 0.45, 84),
+        parameters={"limit": 0.2, "clip": 1.0, "block": 1, "pairs": 4},
+        **RATE,
+    ),
+)
+
+
+def scored(rng: np.random.Generator, rows: int, gap: float) -> np.ndarray[Any, Any]:
+    """Scores of which those of positives lie higher by a gap, in standard deviations."""
+    positive = (rng.random(rows) < 0.2).astype(float)
+    return np.column_stack([rng.normal(size=rows) + gap * positive, positive])
+
+
+def test_an_alert_of_an_auc_resolves_when_positives_are_told_from_negatives_again() -> None:
+    rng = np.random.default_rng(8)
+    test = begin(*AUC, 1)
+    assert "the AUC is above 0.8" in test["says"]
+    test, recovered = fed(test, scored(rng, 6000, 0.6), 7)
+    assert not recovered
+    test, recovered = fed(test, scored(rng, 6000, 2.0), 60)
+    assert recovered
+    assert "show that the AUC is above 0.8" in recovery._told(test)
+    assert ", of AUC 0." in recovery._told(test)
+
+
+@pytest.mark.statistical
+def test_an_alert_of_an_auc_at_its_limit_is_resolved_no_more_often_than_promised() -> None:
+    rng, runs = np.random.default_rng(20261125), 200
+    # An AUC of exactly .8: the gap is the normal quantile of .8 times the root of 2.
+    gap = 0.8416212 * 2**0.5
+    wrong = sum(fed(begin(*AUC, 1), scored(rng, 1500, gap))[1] for _ in range(runs))
+    # At the promised rate, one run of this test in a million fails here.
+    assert wrong <= binom.isf(1e-6, runs, ALPHA / 2)
+
+
+def test_scores_that_wait_for_their_pair_are_kept_between_turns() -> None:
+    rows = scored(np.random.default_rng(9), 400, 1.0)
+    one, _ = fed(begin(*AUC, 1), rows)
+    other, _ = fed(begin(*AUC, 1), rows, 57)
+    assert one["steps"] == other["steps"] > 40
+    assert one["statistic"] == pytest.approx(other["statistic"])

@@ -105,8 +105,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_files_in_the_documentation_are_read(tmp_path: Path) -> None:
     page = Path(__file__).parents[3] / "docs" / "watches.md"
     found = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
-    assert len(found) == 2
+    assert len(found) == 4
     for text in found:
         path = tmp_path / "watches.yaml"
         path.write_text(text)
-        assert read_watch_file(path).content.watches
+        content = read_watch_file(path).content
+        assert content.watches or content.budgets

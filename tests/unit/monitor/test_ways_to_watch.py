@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from monitor.errors import InvalidRequestError
 from monitor.records import Json
@@ -14,6 +15,7 @@ from monitor.replay import replay_file
 from monitor.replay_report import Report
 from monitor.settings import Tier
 from monitor.signals.custom import check_metric, load_metric
+from monitor.signals.segments import Segments, hour_labels
 from monitor.watch_entries import ReplaySettings
 from monitor.watches import WatchForm
 from tests.support.past_rows import BEGIN, Columns, made_rows, write
@@ -247,8 +249,69 @@ def test_a_daily_cycle_of_the_loss_is_refused_with_what_to_set(tmp_path: Path) -
     assert refused["status"] == "refused"
     assert "The loss follows the hour" in refused["status_reason"]
     assert "Set block to 1440, the rows of a day" in refused["status_reason"]
+    assert "segments to {by: time.hour}" in refused["status_reason"]
     assert told(limit=0.35, block=1440)["status"] == "armed"
     assert told(limit=0.6, block=10)["status"] == "armed"
+
+
+BY_HOUR: Json = {
+    "segments": {"by": "time.hour", "bins": 4},
+    "block": 10,
+    "learn": 1000,
+    "head_start": 0.0,
+}
+"""As the refusal advises."""
+
+
+def test_compared_with_what_is_usual_at_its_hour_a_daily_cycle_does_not_alarm_and_a_fault_does(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(6)
+    rows = made_rows(22_000)
+    chance = np.array([cycle(row) for row in range(22_000)])
+    wrong = rng.random(22_000) < chance
+    rows["label"] = [
+        1 - one if bad else one for one, bad in zip(rows["output"], wrong.tolist(), strict=True)
+    ]
+    watch = rolling_back(**BY_HOUR)
+    steady = replayed(tmp_path, rows, watch, reference_rows=0)
+    by_part = {one["segment"]: one for one in steady.watches}
+    assert set(by_part) == {f"hour={part}" for part in ("00-06", "06-12", "12-18", "18-24")}
+    assert {one["status"] for one in by_part.values()} == {"armed"}
+    assert not steady.alarms
+    # A fault by day that lies far below what every night is like.
+    worse = np.where((np.arange(22_000) >= 18_000) & (chance < 0.5), 0.3, chance)
+    wrong = rng.random(22_000) < worse
+    rows["label"] = [
+        1 - one if bad else one for one, bad in zip(rows["output"], wrong.tolist(), strict=True)
+    ]
+    found = replayed(tmp_path, rows, watch, reference_rows=0).alarms
+    assert found
+    assert all(one["row"] >= 18_000 and one["segment"] != "hour=00-06" for one in found)
+
+
+def test_hours_of_the_day_and_of_the_week_have_names_that_people_read() -> None:
+    monday = 4 * 86_400 * 1_000_000
+    made = monday + np.arange(0, 7 * 24, 3) * 3_600_000_000
+
+    def names(**settings: object) -> list[str]:
+        told, label = hour_labels(made, Segments.model_validate(settings))
+        return [told[place] for place in label.tolist()]
+
+    assert names(by="time.hour")[:3] == ["00-01", "03-04", "06-07"]
+    assert names(by="time.hour", offset_hours=-1)[0] == "23-24"
+    week = names(by="time.hour_of_week", bins=7)
+    assert (week[0], week[-1]) == ("Mon 00-24", "Sun 00-24")
+    assert names(by="time.hour_of_week", bins=14)[-1] == "Sun 12-24"
+    assert names(by="time.hour_of_week", bins=2)[0] == "Mon 00-Thu 12"
+    for wrong in (
+        {"by": "time.hour", "bins": 5},
+        {"by": "time.hour", "edges": [6]},
+        {"by": "time.day"},
+        {"by": "context.region", "offset_hours": 1},
+    ):
+        with pytest.raises(ValidationError):
+            Segments.model_validate(wrong)
 
 
 def test_a_rollback_watch_waits_for_the_first_delays(tmp_path: Path) -> None:
