@@ -28,8 +28,8 @@ sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
 
 from leadsman.embedded_postgres import EmbeddedPostgres  # noqa: E402
 from migrations.upgrade import upgrade  # noqa: E402
+from monitor.evaluation.memory import Memory  # noqa: E402
 from monitor.loop import turn_once  # noqa: E402
-from monitor.memory import Memory  # noqa: E402
 from monitor.settings import Settings  # noqa: E402
 from monitor.store.database import connect  # noqa: E402
 from serving.copy_format import (  # noqa: E402

@@ -26,8 +26,8 @@ import pyarrow.parquet
 # Python looks first into the folder of the program, where another benchmark is called `monitor`.
 sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
 
-from monitor.replay import replay_file  # noqa: E402
-from monitor.watch_entries import ReplaySettings  # noqa: E402
+from monitor.replay.replay import replay_file  # noqa: E402
+from monitor.watches.entries import ReplaySettings  # noqa: E402
 
 FEATURES = 20
 A_ROW_US = 5_000_000

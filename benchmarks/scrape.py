@@ -31,7 +31,7 @@ from prometheus_client.registry import Collector
 sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
 
 from monitor import metrics as monitor_metrics  # noqa: E402
-from monitor.watches import DEFAULT_WATCHES  # noqa: E402
+from monitor.watches.watch import DEFAULT_WATCHES  # noqa: E402
 from serving import scrape  # noqa: E402
 from serving.batching import BATCH_BOUNDS, BatchQueue, State  # noqa: E402
 from serving.counters import AnswerCounts  # noqa: E402

@@ -14,9 +14,9 @@ from leadsman.errors import CommandError
 from leadsman.terminal import err, number, out, print_json, table
 from monitor.errors import MonitorError
 from monitor.records import Json
-from monitor.replay import ReplaySettings, Report, replay_file_with, replay_record_with
+from monitor.replay.replay import ReplaySettings, Report, replay_file_with, replay_record_with
 from monitor.settings import Settings
-from monitor.watch_file import read_watch_file
+from monitor.watches.file import read_watch_file
 
 
 @dataclass(frozen=True, slots=True)

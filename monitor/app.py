@@ -33,10 +33,10 @@ from monitor.api import (
     webhooks,
 )
 from monitor.api.context import State
-from monitor.figures import Figures
 from monitor.loop import Pulse, run
 from monitor.settings import Settings
 from monitor.store.database import connect
+from monitor.views.figures import Figures
 
 log = logging.getLogger("monitor.app")
 

@@ -19,7 +19,7 @@ from monitor.records import Watch
 from monitor.settings import Settings
 from monitor.signals.base import DELAY, OUTPUT, Extracted, Observations
 from monitor.store.alarms import Point, add_points
-from monitor.watches import settings_of
+from monitor.watches.watch import settings_of
 
 LABELLED = "label.in_time"
 """Predictions of a stretch of time that got a label in time: drawn, not watched."""

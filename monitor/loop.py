@@ -13,14 +13,14 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor import metrics
-from monitor.actor import act_on_due
+from monitor.channels.outbox import Outbox
 from monitor.errors import LeaseLostError
-from monitor.memory import Memory
-from monitor.outbox import Outbox
+from monitor.evaluation.memory import Memory
+from monitor.remedies.actor import act_on_due
+from monitor.remedies.settling import settle
 from monitor.retention import Retention
 from monitor.serving_client import ServingClient
 from monitor.settings import Settings
-from monitor.settling import settle
 from monitor.shards import Shard
 from monitor.store.database import DATABASE_AWAY, plain
 from monitor.store.due import read_due

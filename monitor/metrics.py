@@ -1,8 +1,9 @@
 """Names of all that the monitor exports, once. Dashboards and alert rules are made from them.
 
 The first part counts what this process does. The second tells what the record says: it is read
-again and again beside the loop (`monitor.figures`), so that a scrape asks Postgres nothing. With
-several monitors each tells the same of the record: take the maximum over instances, never the sum.
+again and again beside the loop (`monitor.views.figures`), so that a scrape asks Postgres nothing.
+With several monitors each tells the same of the record: take the maximum over instances, never the
+sum.
 """
 
 from prometheus_client import (

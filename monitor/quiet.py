@@ -13,12 +13,12 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.columns import id_at
+from monitor.feed.columns import id_at
 from monitor.moments import from_micros, to_micros
 from monitor.records import Alarm, Json, Registry, Watch, WatchState
 from monitor.signals.base import SERVICE, Extracted
 from monitor.store import watches as store
-from monitor.watches import settings_of
+from monitor.watches.watch import settings_of
 
 TIMES = 5
 """Longest pauses that make a silence."""

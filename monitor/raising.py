@@ -6,17 +6,20 @@ from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor import alerts, metrics, recovery, remedies
-from monitor.alert_detail import detail, title
-from monitor.deciding import decide_remedy
-from monitor.kinds import kind_of_alarm
+from monitor import metrics
+from monitor.alerts import recovery
+from monitor.alerts import states as alerts
+from monitor.alerts.detail import detail, title
+from monitor.alerts.kinds import kind_of_alarm
+from monitor.alerts.telling import MONITOR, close_alert, settle_inhibition, tell, tell_held_back
 from monitor.records import Alarm, Registry, Watch
+from monitor.remedies import guards as remedies
+from monitor.remedies.deciding import decide_remedy
 from monitor.settings import Settings
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as alert_store
 from monitor.store import remedies as remedy_store
 from monitor.store.standing import read_standing
-from monitor.telling import MONITOR, close_alert, settle_inhibition, tell, tell_held_back
 from monitor.wall_clock import Clock
 
 log = logging.getLogger("monitor.raising")

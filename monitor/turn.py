@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.drawing import points_of
-from monitor.feed import join
-from monitor.memory import Memory
-from monitor.overdue import test_overdue
+from monitor.alerts.recovery import test_recovery
+from monitor.evaluation.memory import Memory
+from monitor.evaluation.overdue import test_overdue
+from monitor.evaluation.watching import feed_watches, learn_references
+from monitor.feed.join import join
 from monitor.quiet import find_quiet
 from monitor.raising import close_stale, raise_alarm
 from monitor.records import Position, Registry
-from monitor.recovery import test_recovery
+from monitor.remedies.verification import verify_remedies
 from monitor.settings import Settings
 from monitor.shards import Shard
 from monitor.signals import Extracted, extract
@@ -22,9 +23,8 @@ from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.budgets import read_all_budgets
 from monitor.store.summaries import add_summaries
-from monitor.verification import verify_remedies
+from monitor.views.drawing import points_of
 from monitor.wall_clock import Clock
-from monitor.watching import feed_watches, learn_references
 
 
 @dataclass(frozen=True, slots=True)

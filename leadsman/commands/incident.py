@@ -23,7 +23,7 @@ def incident(
         print_json(found)
         return
     if markdown:
-        from monitor.incident_text import markdown as as_markdown
+        from monitor.alerts.incident_text import markdown as as_markdown
 
         typer.echo(as_markdown(found), nl=False)
         return

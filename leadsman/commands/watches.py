@@ -88,7 +88,7 @@ def apply(file: File, application: Of = None, *, as_json: AsJson = False) -> Non
 def _send(path: Path, application: str | None, *, dry_run: bool) -> dict[str, Any]:
     # Numpy and YAML, for which no other command waits.
     from monitor.errors import InvalidRequestError, MonitorError
-    from monitor.watch_file import in_file, read_watch_file
+    from monitor.watches.file import in_file, read_watch_file
 
     try:
         file = read_watch_file(path)

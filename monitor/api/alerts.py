@@ -4,7 +4,8 @@ from typing import Literal
 
 from fastapi import APIRouter, status
 
-from monitor import alerts
+from monitor.alerts import states as alerts
+from monitor.alerts.telling import close_alert, tell
 from monitor.api.context import Admin, Reader, Transaction, named, read_registry
 from monitor.api.forms import (
     AlertAnswer,
@@ -21,7 +22,6 @@ from monitor.records import Alert, Registry
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as store
 from monitor.store.standing import read_standing, read_standing_of
-from monitor.telling import close_alert, tell
 from monitor.wall_clock import utc_now
 
 router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS, route_class=Changes)

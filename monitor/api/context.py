@@ -13,11 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import ForbiddenError, NotFoundError, UnauthorizedError
-from monitor.figures import Figures
 from monitor.loop import Pulse
 from monitor.records import Application, Registry
 from monitor.settings import Settings
 from monitor.store import registry as registry_store
+from monitor.views.figures import Figures
 from serving.schema import KeyRow
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from monitor.api.context import Reader, Transaction
 from monitor.api.problems import PROBLEMS
-from monitor.fleet import Standing, order, standings
+from monitor.views.fleet import Standing, order, standings
 
 router = APIRouter(prefix="/v1", tags=["fleet"], responses=PROBLEMS)
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from monitor.alert_detail import ordered
-from monitor.alert_text import text_of
+from monitor.alerts.detail import ordered
+from monitor.alerts.telling import alert_data
+from monitor.alerts.text import text_of
 from monitor.records import Alert, Registry, Remedy, Watch
-from monitor.rules import Kind, Rule, Step, steps_of
+from monitor.remedies.rules import Kind, Rule, Step, steps_of
 from monitor.settings import Mode, Tier
-from monitor.telling import alert_data
-from monitor.watches import WatchSettings
+from monitor.watches.watch import WatchSettings
 
 
 class Form(BaseModel):

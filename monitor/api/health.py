@@ -7,16 +7,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import text
 
-from monitor import budget, metrics
+from monitor import metrics
 from monitor.api.automation import AutomationAnswer, answer_for
 from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
-from monitor.detector_state import from_row
+from monitor.evaluation.detector_state import from_row
 from monitor.store import alarms, alerts, watches
 from monitor.store.budgets import read_budgets
 from monitor.store.standing import read_standing_of
 from monitor.store.summaries import HOUR_S, MINUTE_S, read_summaries
+from monitor.watches import budget
 
 router = APIRouter(tags=["health"])
 

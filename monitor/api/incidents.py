@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from monitor.alerts.incident import spans, timeline
+from monitor.alerts.incident_text import markdown
 from monitor.api.context import Reader, Transaction, read_registry
 from monitor.api.forms import RemedyAnswer
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import NotFoundError
-from monitor.incident import spans, timeline
-from monitor.incident_text import markdown
 from monitor.settings import Tier
 from monitor.store.incidents import read_alert_row, read_traces
 

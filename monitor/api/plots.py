@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.problems import PROBLEMS
-from monitor.detector_state import from_row
 from monitor.errors import InvalidRequestError
+from monitor.evaluation.detector_state import from_row
+from monitor.evaluation.subjects import LOSSES
 from monitor.records import Registry
-from monitor.series import MOST_POINTS, Line, plain, read_lines, read_span, reference_of
 from monitor.settings import Settings
 from monitor.store import watches
-from monitor.subjects import LOSSES
+from monitor.views.series import MOST_POINTS, Line, plain, read_lines, read_span, reference_of
 
 router = APIRouter(prefix="/v1/applications/{application}", tags=["series"], responses=PROBLEMS)
 

@@ -3,17 +3,17 @@
 from fastapi import APIRouter
 
 from monitor import metrics
+from monitor.alerts.telling import note_remedy
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named, read_registry
 from monitor.api.forms import Reason, RemedyAnswer
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import AutomationOffError, ChangeInFlightError, InvalidTransitionError
 from monitor.records import Remedy
-from monitor.remedies import IN_FLIGHT
+from monitor.remedies.guards import IN_FLIGHT
 from monitor.store import alerts as alert_store
 from monitor.store import automation
 from monitor.store import remedies as store
-from monitor.telling import note_remedy
 from monitor.wall_clock import utc_now
 
 router = APIRouter(

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from monitor.api.context import Reader, Transaction, named
 from monitor.api.problems import PROBLEMS
-from monitor.distributions import compare_all, read_first_scores, read_hours, read_newest
 from monitor.store import alarms, remedies
 from monitor.store.registry import read_reference
+from monitor.views.distributions import compare_all, read_first_scores, read_hours, read_newest
 from monitor.wall_clock import utc_now
 from serving.schema import RevisionRow
 

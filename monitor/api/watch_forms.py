@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from monitor.api.forms import Form, WatchAnswer
-from monitor.ledger import Line, TierLedger
 from monitor.settings import Tier
-from monitor.watch_changes import Action, Change
-from monitor.watch_entries import Budgets, WatchEntry
+from monitor.views.ledger import Line, TierLedger
+from monitor.watches.changes import Action, Change
+from monitor.watches.entries import Budgets, WatchEntry
 
 
 class WatchesRequest(Form):

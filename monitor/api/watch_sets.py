@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor import budget
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer
 from monitor.api.idempotency import Changes
@@ -19,17 +18,18 @@ from monitor.api.watch_forms import (
     WatchesAnswer,
     WatchesRequest,
 )
-from monitor.budget import Own
 from monitor.errors import InvalidRequestError, NameTakenError
-from monitor.ledger import ledger_of
 from monitor.records import Application, Watch
 from monitor.settings import Settings, Tier
 from monitor.signals.custom import check_metric
 from monitor.store import ledger as ledger_store
 from monitor.store import watches as store
 from monitor.store.budgets import add_changes, read_budgets, read_changes
-from monitor.watch_changes import Change, changes, told_apart, wanted_of
-from monitor.watch_entries import WatchEntry
+from monitor.views.ledger import ledger_of
+from monitor.watches import budget
+from monitor.watches.budget import Own
+from monitor.watches.changes import Change, changes, told_apart, wanted_of
+from monitor.watches.entries import WatchEntry
 
 router = APIRouter(
     prefix="/v1/applications/{application}",

@@ -4,19 +4,20 @@ from collections import defaultdict
 
 from fastapi import APIRouter, status
 
-from monitor import budget, rules
 from monitor.api.context import Admin, Reader, StateOf, Transaction, named, read_registry
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError, NameTakenError
-from monitor.fitting import check_form
 from monitor.records import Watch
+from monitor.remedies import rules
 from monitor.settings import Mode
 from monitor.signals.custom import check_metric
 from monitor.store import watches as store
 from monitor.store.budgets import read_all_budgets, read_budgets
-from monitor.watches import GUARANTEED, WatchForm
+from monitor.watches import budget
+from monitor.watches.fitting import check_form
+from monitor.watches.watch import GUARANTEED, WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)
 

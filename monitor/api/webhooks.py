@@ -18,11 +18,11 @@ from monitor.api.forms import (
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
 from monitor.channels.email import SCHEME
+from monitor.channels.webhook import check_target, new_secret
 from monitor.errors import InvalidRequestError
 from monitor.settings import Settings
 from monitor.store import webhooks as store
 from monitor.wall_clock import utc_now
-from monitor.webhook import check_target, new_secret
 
 router = APIRouter(
     prefix="/v1/webhooks", tags=["webhooks"], responses=PROBLEMS, route_class=Changes

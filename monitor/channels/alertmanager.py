@@ -7,8 +7,8 @@ while the alert stands.
 
 from datetime import datetime, timedelta
 
+from monitor.alerts.kinds import GRAVITY
 from monitor.channels.base import Message, encoded
-from monitor.kinds import GRAVITY
 from monitor.records import Json
 from monitor.settings import Tier
 from monitor.store.webhooks import Delivery

@@ -1,6 +1,6 @@
 """Leadsman's own JSON (docs/schemas/alert-v1.json), plain or in an envelope of CloudEvents 1.0."""
 
-from monitor.alert_detail import ordered
+from monitor.alerts.detail import ordered
 from monitor.channels.base import Message, encoded
 from monitor.records import Json
 from monitor.store.webhooks import Delivery

@@ -3,7 +3,7 @@
 Each family of signals is a file here, and a function of a stretch of the record and the registry.
 """
 
-from monitor.feed import Stretch
+from monitor.feed.join import Stretch
 from monitor.records import Registry
 from monitor.signals.arrivals import Profiles, arrivals
 from monitor.signals.base import (

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from monitor.columns import Bools, Ints
-from monitor.feed import Stretch
+from monitor.feed.columns import Bools, Ints
+from monitor.feed.join import Stretch
 from monitor.records import DEFAULT, SHADOW, Feature, Registry
 from monitor.signals.base import (
     FEATURES,

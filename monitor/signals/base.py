@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.columns import Ids, Ints
+from monitor.feed.columns import Ids, Ints
 
 LOSS = "loss"
 """Loss of an answer that a client read. Subject: the version."""

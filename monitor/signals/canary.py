@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from monitor.columns import Ints
-from monitor.feed import Stretch
+from monitor.feed.columns import Ints
+from monitor.feed.join import Stretch
 from monitor.records import PINNED, Registry, Route
 from monitor.signals.base import CANARY_DIFFERENCE, Extracted, Observations, applications_in
 from monitor.signals.losses import loss

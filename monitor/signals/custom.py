@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.columns import Ints
 from monitor.errors import InvalidRequestError
-from monitor.feed import Stretch
+from monitor.feed.columns import Ints
+from monitor.feed.join import Stretch
 from monitor.records import Registry, Watch
 from monitor.signals.arrivals import scores_of
 from monitor.signals.base import AUC, Observations, coded
 from monitor.signals.metrics import happened
-from monitor.watches import WatchForm
+from monitor.watches.watch import WatchForm
 
 log = logging.getLogger("monitor.signals.custom")
 

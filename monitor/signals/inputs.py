@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.columns import Bools, Ints
+from monitor.feed.columns import Bools, Ints
+from monitor.feed.texts import Texts, parsed
 from monitor.records import Feature, InputSchema
-from monitor.texts import Texts, parsed
 
 Matrix = NDArray[np.float64]
 

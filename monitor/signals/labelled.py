@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from monitor.feed import Stretch
+from monitor.feed.join import Stretch
 from monitor.records import Registry
 from monitor.signals.base import DELAY, METRICS, Extracted, Observations, applications_in, coded
 from monitor.signals.metrics import metrics

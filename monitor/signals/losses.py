@@ -4,8 +4,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.columns import Ints
-from monitor.feed import Stretch
+from monitor.feed.columns import Ints
+from monitor.feed.join import Stretch
+from monitor.feed.texts import Texts, parsed
 from monitor.records import Registry, Route
 from monitor.signals.base import (
     CHALLENGER_DIFFERENCE,
@@ -18,7 +19,6 @@ from monitor.signals.base import (
     coded,
     coded_pairs,
 )
-from monitor.texts import Texts, parsed
 
 Floats = NDArray[np.float64]
 

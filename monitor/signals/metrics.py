@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.columns import Ints
-from monitor.feed import Stretch
+from monitor.feed.columns import Ints
+from monitor.feed.join import Stretch
+from monitor.feed.texts import Texts
 from monitor.signals.arrivals import scores_of
 from monitor.signals.inputs import codes_of
 from monitor.signals.losses import class_codes, wrong_classes
-from monitor.texts import Texts
 
 Floats = NDArray[np.float64]
 

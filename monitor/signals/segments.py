@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drift.means.hours import hours_of_week
-from monitor.columns import Ints
-from monitor.feed import Stretch
+from monitor.feed.columns import Ints
+from monitor.feed.join import Stretch
 from monitor.records import Registry
 from monitor.signals.arrivals import features_of
 from monitor.signals.base import Observations

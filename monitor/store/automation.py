@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.remedies import Automation
+from monitor.remedies.guards import Automation
 from monitor.schema import AutomationSwitchRow
 
 SWITCH_LOCK = 7_530_340

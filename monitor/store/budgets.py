@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.budget import Own
 from monitor.schema import ApplicationBudgetRow
 from monitor.settings import Tier
+from monitor.watches.budget import Own
 
 
 @dataclass(frozen=True, slots=True)

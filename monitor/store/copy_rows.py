@@ -16,7 +16,7 @@ from asyncpg import Connection
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.texts import Texts
+from monitor.feed.texts import Texts
 
 _HEADER, _TRAILER = 19, 2
 _SIZE_AT = 6

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.columns import Answers, Ids, Labels, id_at, ids_of
-from monitor.feed import SKEW
+from monitor.feed.columns import Answers, Ids, Labels, id_at, ids_of
+from monitor.feed.join import SKEW
 from monitor.moments import from_micros
 from monitor.records import Position
 from monitor.store.copy_rows import Layout, copy_out

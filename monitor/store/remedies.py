@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.errors import NotFoundError
 from monitor.records import Json, Remedy
-from monitor.remedies import IN_FLIGHT, Decided
+from monitor.remedies.guards import IN_FLIGHT, Decided
 from monitor.schema import DeliveryRow, RemedyRow
 from monitor.settings import Mode
 from monitor.store.arrays import listed

@@ -6,7 +6,7 @@ from sqlalchemy import and_, any_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.records import Alert, Json, Remedy
-from monitor.remedies import IN_FLIGHT
+from monitor.remedies.guards import IN_FLIGHT
 from monitor.schema import RemedyRow
 from monitor.store.arrays import listed
 from monitor.store.remedies import remedy_of

@@ -27,8 +27,8 @@ from monitor.records import Json, Watch, WatchState
 from monitor.schema import WatchRow, WatchStateRow
 from monitor.settings import Mode, Tier
 from monitor.store import ledger
-from monitor.watch_changes import RESTARTS
-from monitor.watches import DEFAULT_WATCHES, WatchForm, default_mode
+from monitor.watches.changes import RESTARTS
+from monitor.watches.watch import DEFAULT_WATCHES, WatchForm, default_mode
 
 
 async def add_default_watches(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from monitor.alert_detail import anchor
-from monitor.kinds import KINDS
+from monitor.alerts.detail import anchor
+from monitor.alerts.kinds import KINDS
 from tests.support.browser import NEEDS_CHROMIUM, Visit, visit
 from tests.support.consoles import aside, bad_release, console_of
 from tests.support.stories import REGIONS

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitor.outbox import send_due
+from monitor.channels.outbox import send_due
 from monitor.settings import Mode
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store

@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from monitor.actor import act_on_due
+from monitor.remedies.actor import act_on_due
+from monitor.remedies.settling import settle
 from monitor.serving_client import ServingClient
 from monitor.settings import Mode
-from monitor.settling import settle
 from monitor.store.database import connect
 from monitor.wall_clock import utc_now
 from tests.support.monitoring import settings_for

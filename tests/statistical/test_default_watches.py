@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from monitor.columns import ids_from
-from monitor.detector_state import Subject
-from monitor.evaluation import run_watch
+from monitor.evaluation.detector_state import Subject
+from monitor.evaluation.evaluate import run_watch
+from monitor.feed.columns import ids_from
 from monitor.moments import YEAR_US
 from monitor.records import Watch
 from monitor.settings import Mode
 from monitor.signals.base import DELAY, FEATURES, OUTPUT, QUALITY, SERVICE, Observations
-from monitor.watches import DEFAULT_WATCHES
+from monitor.watches.watch import DEFAULT_WATCHES
 
 ROWS, RUNS, COLUMNS = 4_000, 12, 8
 BUDGET = 1.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drift.timing import ALPHA
-from monitor.timing_check import FIRST, Timing
+from monitor.watches.timing_check import FIRST, Timing
 from tests.statistical.rates import most_alarmed
 
 pytestmark = pytest.mark.statistical

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from monitor import recovery
-from monitor.alert_detail import detail, title
+from monitor.alerts import recovery
+from monitor.alerts.detail import detail, title
+from monitor.alerts.kinds import kind_of_alarm
+from monitor.alerts.telling import event_body
 from monitor.channels.generic import generic
-from monitor.kinds import kind_of_alarm
 from monitor.raising import link
 from monitor.records import (
     Alarm,
@@ -29,7 +30,6 @@ from monitor.records import (
 )
 from monitor.settings import Mode, Settings, Tier
 from monitor.store.webhooks import Delivery
-from monitor.telling import event_body
 
 GOLDEN = Path(__file__).parents[1] / "data" / "alerts"
 AT = datetime(2026, 11, 2, 9, 12, 30, tzinfo=UTC)

@@ -5,10 +5,10 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from monitor.alerts.telling import tell
+from monitor.channels.webhook import new_secret
 from monitor.records import Alert, Application
 from monitor.store import alerts as alert_store
-from monitor.telling import tell
-from monitor.webhook import new_secret
 from tests.support.alert_cases import CASES, alert_of
 
 MARKET = Application(1, "market", "binary", 100)

@@ -6,18 +6,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitor.actor import act_on_due
-from monitor.deciding import names_in_alarm
 from monitor.raising import raise_alarm
 from monitor.records import Alarm, Remedy, Watch
+from monitor.remedies.actor import act_on_due
+from monitor.remedies.deciding import names_in_alarm
+from monitor.remedies.settling import settle
 from monitor.serving_client import ServingClient
 from monitor.settings import Mode, Settings, Tier
-from monitor.settling import settle
 from monitor.store import registry as registry_store
 from monitor.store import remedies as remedy_store
 from monitor.store import watches as watch_store
 from monitor.wall_clock import Clock, utc_now
-from monitor.watches import WatchForm
+from monitor.watches.watch import WatchForm
 
 Rule = list[dict[str, Any]]
 

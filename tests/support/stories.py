@@ -16,15 +16,15 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.alert_text import text_of
-from monitor.kinds import segment_of
+from monitor.alerts.kinds import segment_of
+from monitor.alerts.telling import alert_data
+from monitor.alerts.text import text_of
+from monitor.evaluation.memory import Memory
 from monitor.loop import turn_once
-from monitor.memory import Memory
 from monitor.settings import Mode, Settings
 from monitor.store.alerts import read_alerts
 from monitor.store.database import connect
 from monitor.store.standing import read_standing_of
-from monitor.telling import alert_data
 from serving.store.partitions import ensure_partitions
 from tests.support.shipped import JOURNAL, add_revision
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from monitor.columns import Answers, Labels
-from monitor.feed import Joined, Pairs, Stretch
-from monitor.replay_file import ids_of_rows
-from monitor.texts import Texts
+from monitor.feed.columns import Answers, Labels
+from monitor.feed.join import Joined, Pairs, Stretch
+from monitor.feed.texts import Texts
+from monitor.replay.file import ids_of_rows
 
 
 def stretch_of(

@@ -12,13 +12,13 @@ import asyncpg
 import httpx
 import pytest
 
-from monitor.actor import act_on_due
-from monitor.outbox import send_due
+from monitor.channels.outbox import send_due
+from monitor.channels.webhook import new_secret
+from monitor.remedies.actor import act_on_due
 from monitor.serving_client import ServingClient
 from monitor.settings import Mode
 from monitor.store.database import connect
 from monitor.wall_clock import utc_now
-from monitor.webhook import new_secret
 from tests.support.http_server import Call, http_server
 from tests.support.monitoring import bad_release, catch_up, lay, rows_of, settings_for
 from tests.support.shipped import (

@@ -7,12 +7,12 @@ from typing import Any
 
 import asyncpg
 
+from monitor.alerts.telling import close_alert, settle_inhibition
 from monitor.raising import close_stale
 from monitor.settings import Tier
 from monitor.store import alerts as store
 from monitor.store import registry as registry_store
 from monitor.store.database import connect
-from monitor.telling import close_alert, settle_inhibition
 from tests.support.alert_store import MARKET, add_webhook, open_alert, tell_of
 from tests.support.monitoring import bad_release, catch_up, lay, rows_of, settings_for
 from tests.support.shipped import START, Feedback, Prediction, prediction_id, ship

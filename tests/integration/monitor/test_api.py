@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from monitor.app import create_app
-from monitor.replay import ReplaySettings, replay_file, replay_record
+from monitor.replay.replay import ReplaySettings, replay_file, replay_record
 from tests.support.monitoring import alarms_of, bad_release, catch_up, lay, settings_for
 
 

@@ -22,11 +22,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitor.outbox import send_due
+from monitor.alerts.telling import close_alert
+from monitor.channels.outbox import send_due
 from monitor.settings import Settings
 from monitor.store import alerts as alert_store
 from monitor.store.database import connect
-from monitor.telling import close_alert
 from monitor.wall_clock import Clock, utc_now
 from tests.support.alert_store import MARKET, add_webhook, open_alert, tell_of
 from tests.support.http_server import Call, http_server
@@ -203,7 +203,7 @@ def test_a_monitor_killed_between_attempt_and_record_sends_it_again_under_its_id
     program = """
 import asyncio, sys, httpx
 from datetime import timedelta
-from monitor.outbox import send_due
+from monitor.channels.outbox import send_due
 from monitor.settings import Settings
 from monitor.store.database import connect
 from monitor.wall_clock import Clock, utc_now

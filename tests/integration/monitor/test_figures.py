@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from monitor.figures import Figures
 from monitor.settings import Mode, Settings
 from monitor.store.database import connect
+from monitor.views.figures import Figures
 from tests.support.monitoring import bad_release, catch_up, lay, rows_of, settings_for
 from tests.support.service import free_ports
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitor.outbox import AT_ONCE, AT_ONCE_EACH, send_due
+from monitor.channels.outbox import AT_ONCE, AT_ONCE_EACH, send_due
 from monitor.settings import Settings
 from monitor.store import webhooks as store
 from monitor.store.database import connect

@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from monitor.evaluation.memory import Memory
 from monitor.loop import turn_once
-from monitor.memory import Memory
 from monitor.settings import Settings
 from monitor.store.database import connect
 from tests.support.monitoring import bad_release, lay, rows_of, settings_for

@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 import numpy as np
 
-from monitor.replay import replay_file, replay_record, replay_record_with
-from monitor.watch_entries import ReplaySettings
+from monitor.replay.replay import replay_file, replay_record, replay_record_with
+from monitor.watches.entries import ReplaySettings
 from tests.support.monitoring import catch_up, rows_of, settings_for
 from tests.support.past_rows import Columns, made_rows, write
 from tests.support.shipped import Feedback, Prediction, prediction_id, set_up_application, ship

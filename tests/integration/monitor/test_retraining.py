@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitor.outbox import send_due
+from monitor.channels.outbox import send_due
 from monitor.settings import Mode, Settings
 from monitor.store.database import connect
 from tests.support.fake_serving import FakeServing

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from leadsman.cli import app
 from leadsman.errors import CommandError
 from monitor.settings import Settings
-from monitor.watches import DEFAULT_WATCHES
+from monitor.watches.watch import DEFAULT_WATCHES
 from tests.support.monitor_api import monitor_api
 from tests.support.monitoring import bad_release, catch_up, lay, settings_for
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from monitor.alert_detail import ORDER, anchor
+from monitor.alerts.detail import ORDER, anchor
+from monitor.alerts.kinds import KINDS
 from monitor.channels import render
 from monitor.channels.email import compose
 from monitor.channels.slack import HEADER, SECTION
-from monitor.kinds import KINDS
 from tests.support.alert_cases import AT, CASES, GOLDEN, SETTINGS, alert_of, delivery_of, golden
 
 DOCS = Path(__file__).parents[3] / "docs"

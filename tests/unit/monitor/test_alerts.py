@@ -4,9 +4,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from monitor.alerts import Change, State, acknowledge, on_alarm, resolve
+from monitor.alerts.kinds import GRAVITY
+from monitor.alerts.states import Change, State, acknowledge, on_alarm, resolve
 from monitor.errors import InvalidTransitionError
-from monitor.kinds import GRAVITY
 from monitor.settings import Tier
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.budget import budgets, grants
-from monitor.ledger import ledger_of
 from monitor.moments import YEAR_US
 from monitor.records import Watch
 from monitor.settings import Mode, Settings, Tier
 from monitor.store.budgets import BudgetChange
 from monitor.store.ledger import Account
+from monitor.views.ledger import ledger_of
+from monitor.watches.budget import budgets, grants
 
 times = st.lists(st.integers(0, 10 * YEAR_US), min_size=1, max_size=60)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from monitor.app import create_app
 from monitor.errors import MonitorError
 from monitor.settings import Settings
-from monitor.watches import WatchSettings
+from monitor.watches.watch import WatchSettings
 
 DOCS = Path(__file__).parents[3] / "docs"
 

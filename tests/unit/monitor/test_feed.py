@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.columns import Answers, Labels, ids_from
-from monitor.feed import Stretch, join
+from monitor.feed.columns import Answers, Labels, ids_from
+from monitor.feed.join import Stretch, join
+from monitor.feed.texts import Texts
 from monitor.records import DEFAULT, SHADOW, START, Position
-from monitor.texts import Texts
 
 HOUR_US = 3_600_000_000
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.detector_state import Subject, from_row, key_of, to_rows
+from monitor.evaluation.detector_state import Subject, from_row, key_of, to_rows
+from monitor.evaluation.watching import feed_watch, read_for
 from monitor.records import Json, Watch
-from monitor.replay_file import read_file
+from monitor.replay.file import read_file
 from monitor.signals import extract
 from monitor.signals.base import observed
 from monitor.signals.custom import asks
-from monitor.watch_entries import ReplaySettings, watches_of
-from monitor.watching import feed_watch, read_for
+from monitor.watches.entries import ReplaySettings, watches_of
 from tests.support.past_rows import Columns, made_rows, write
 
 OWN = "tests.support.own_metrics"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.alerts import is_silenced
-from monitor.kinds import GRAVITY, KINDS, explains, inhibitors, sort_of
+from monitor.alerts.kinds import GRAVITY, KINDS, explains, inhibitors, sort_of
+from monitor.alerts.states import is_silenced
 from monitor.records import Alert
 from monitor.settings import Tier
 

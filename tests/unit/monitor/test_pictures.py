@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitor.distributions import compare, compare_all, ks_distance, stretch
 from monitor.evidence import Sums
-from monitor.fleet import Standing, order
-from monitor.series import HOUR_S, MINUTE_S, intervals, step_for
+from monitor.views.distributions import compare, compare_all, ks_distance, stretch
+from monitor.views.fleet import Standing, order
+from monitor.views.series import HOUR_S, MINUTE_S, intervals, step_for
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 

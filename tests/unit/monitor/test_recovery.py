@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from monitor import recovery
-from monitor.recovery import ALPHA, advance, begin
-from monitor.reverse_null import badness
+from monitor.alerts import recovery
+from monitor.alerts.recovery import ALPHA, advance, begin
+from monitor.alerts.reverse_null import badness
 from tests.support.alert_cases import CASES, RATE, alarm, interval, watch
 
 TESTED = [name for name in CASES if begin(*CASES[name][:2], 1)["form"] is not None]

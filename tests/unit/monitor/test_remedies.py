@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from monitor.plans import last_good
 from monitor.records import Alarm, Registry, Remedy, Revision, Route, Version, Watch
-from monitor.remedies import Automation, Decided, Declined, Situation, decide, pause
+from monitor.remedies.guards import Automation, Decided, Declined, Situation, decide, pause
+from monitor.remedies.plans import last_good
 from monitor.settings import Mode, Tier
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)

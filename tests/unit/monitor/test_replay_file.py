@@ -11,13 +11,13 @@ import pytest
 
 from monitor.errors import InvalidRowsError
 from monitor.records import Json
-from monitor.replay import replay_file, replay_file_with
-from monitor.replay_file import NUMBER, read_file
-from monitor.replay_report import Change, Report, found
-from monitor.replay_run import Past, Run
+from monitor.replay.file import NUMBER, read_file
+from monitor.replay.replay import replay_file, replay_file_with
+from monitor.replay.report import Change, Report, found
+from monitor.replay.run import Past, Run
 from monitor.settings import Settings
 from monitor.signals import extract
-from monitor.watch_entries import ReplaySettings, watches_of
+from monitor.watches.entries import ReplaySettings, watches_of
 from tests.support.past_rows import BEGIN, Columns, made_rows, write
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from monitor.errors import InvalidRequestError
-from monitor.rules import parse
+from monitor.remedies.rules import parse
 
 
 def test_a_kind_a_step_and_a_list_are_all_rules() -> None:

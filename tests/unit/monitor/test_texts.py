@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.feed.texts import Texts
 from monitor.store.copy_rows import Layout
-from monitor.texts import Texts
 
 texts = st.lists(st.binary(max_size=100).filter(lambda one: not one.endswith(b"\0")), max_size=20)
 numbers = st.lists(

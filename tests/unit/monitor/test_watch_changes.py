@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import InvalidRequestError
-from monitor.fitting import DETECTORS, settings_for
 from monitor.records import Json, Watch
 from monitor.settings import Mode, Tier
-from monitor.watch_changes import Change, Wanted, changes, told_apart, wanted_of
-from monitor.watch_entries import WatchEntry
-from monitor.watches import DEFAULT_WATCHES, WatchSettings, default_mode
+from monitor.watches.changes import Change, Wanted, changes, told_apart, wanted_of
+from monitor.watches.entries import WatchEntry
+from monitor.watches.fitting import DETECTORS, settings_for
+from monitor.watches.watch import DEFAULT_WATCHES, WatchSettings, default_mode
 
 
 def made(wanted: list[Wanted]) -> list[Watch]:

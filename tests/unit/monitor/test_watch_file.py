@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import InvalidWatchFileError
-from monitor.watch_file import read_watch_file
+from monitor.watches.file import read_watch_file
 
 GOOD = """\
 application: fraud

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from monitor.errors import InvalidRequestError
 from monitor.records import Json
-from monitor.replay import replay_file
-from monitor.replay_report import Report
+from monitor.replay.replay import replay_file
+from monitor.replay.report import Report
 from monitor.settings import Tier
 from monitor.signals.custom import check_metric, load_metric
 from monitor.signals.segments import Segments, hour_labels
-from monitor.watch_entries import ReplaySettings
-from monitor.watches import WatchForm
+from monitor.watches.entries import ReplaySettings
+from monitor.watches.watch import WatchForm
 from tests.support.past_rows import BEGIN, Columns, made_rows, write
 
 OWN = "tests.support.own_metrics"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.webhook import LONGEST_PAUSE, is_public, new_secret, pause, signature
+from monitor.channels.webhook import LONGEST_PAUSE, is_public, new_secret, pause, signature
 
 
 def test_the_signature_is_that_of_the_standards_own_example() -> None:

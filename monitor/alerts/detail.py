@@ -1,0 +1,136 @@
+"""What an alarm says, in the order in which a person needs it."""
+
+from monitor.alerts.kinds import (
+    CHALLENGER_BETTER,
+    Figure,
+    member_of,
+    segment_of,
+    sort_of,
+    version_of,
+)
+from monitor.records import Alarm, Json, Registry, Watch
+
+SHARES = ("quality", "service.latency", "service.default", "service.error", "label.coverage")
+"""Kinds whose means are shares of rows."""
+
+
+def title(kind: str, alarm: Alarm, application: str, registry: Registry) -> str:
+    """What is wrong, in one line."""
+    segment = segment_of(alarm.subject)
+    where = f" where {segment}" if segment else ""
+    return f"{application}: {_sentence(kind, alarm, registry)}{where}"
+
+
+def _sentence(kind: str, alarm: Alarm, registry: Registry) -> str:
+    evidence, member = alarm.evidence, member_of(kind)
+    names = registry.subject_name(alarm.subject.partition("|")[0]).split(" against ")
+    new, old = names[0], names[-1]
+    mean = evidence["after"].get("mean")
+    change = evidence.get("change")
+    share = "more" if mean is None else f"{100 * mean:.3g} %"
+    by = "" if mean is None else f", by {abs(mean):.3g} a row"
+    guaranteed = evidence.get("guaranteed", True)
+    sentences = {
+        "loss": f"{new} errs {'more than it should' if guaranteed else 'otherwise than before'}",
+        "loss_difference": f"{new} errs more than {old} on the same rows{by}",
+        "canary_difference": f"{new} errs more than {old} on rows dealt by lot{by}",
+        CHALLENGER_BETTER: f"{new} errs less than {old} on the same rows{by}: it could be champion",
+        "feature": f"feature {member} of requests to {new} changed: {change or 'no more is known'}",
+        "output": f"the answers of {new} changed: {change or 'no more is known'}",
+        "score": f"the scores of {new} changed: {change or 'no more is known'}",
+        "quality": (
+            f"feature {member} is missing or new to the reference in {share} of requests to {new}"
+        ),
+        "service.latency": f"{share} of answers of {new} come later than the latency objective",
+        "service.default": f"{share} of requests to {new} get the default answer",
+        "service.error": f"{share} of requests to {new} fail in the model",
+        "service.traffic": f"requests to {new} have stopped",
+        "label.delay": f"labels of {new} take another time to come: {change or 'not the usual'}",
+        "label.coverage": f"{share} of predictions of {new} get no label in time",
+        "metric": f"{member} of {new} is worse than it should be",
+    }
+    return sentences.get(sort_of(kind), f"{kind} of {new} changed")
+
+
+def measure(kind: str, change: str | None) -> tuple[str, Figure]:
+    """What before and after are means of, and how they read."""
+    member, sort = member_of(kind), sort_of(kind)
+    names: dict[str, str] = {
+        "loss": "the mean loss",
+        "loss_difference": "the difference of the losses on the same rows",
+        "canary_difference": "the difference of the losses",
+        CHALLENGER_BETTER: "the difference of the losses on the same rows",
+        "feature": f"the mean of {member}",
+        "output": "the mean of the answers",
+        "score": "the mean score",
+        "quality": f"the share of requests in which {member} is missing or new to the reference",
+        "service.latency": "the share of late answers",
+        "service.default": "the share of default answers",
+        "service.error": "the share of failed requests",
+        "service.traffic": "the pause between requests",
+        "label.delay": "the mean delay of labels in seconds",
+        "label.coverage": "the share of predictions without a label in time",
+        "metric": f"the loss behind {member}",
+    }
+    if change is not None and change.endswith("became more frequent"):
+        return f"the share of {change.removesuffix(' became more frequent')}", "share"
+    return names.get(sort, f"the mean of {kind}"), "share" if sort in SHARES else "number"
+
+
+def detail(
+    watch: Watch, alarm: Alarm, *, alarm_id: int, kind: str, application: str, registry: Registry
+) -> Json:
+    """The alert as JSON; `text` makes sentences of it."""
+    evidence = alarm.evidence
+    change = evidence.get("change")
+    name, figure = measure(kind, change)
+    version = version_of(alarm.subject)
+    return {
+        "what": title(kind, alarm, application, registry),
+        "since": {"alarmed_at": alarm.alarmed_at.isoformat(), "onset": evidence["onset"]},
+        "how_sure": {
+            "statistic": alarm.statistic,
+            "threshold": alarm.threshold,
+            "promise": evidence["promise"],
+            "guaranteed": evidence["guaranteed"],
+            "budget_per_year": evidence["budget_per_year"],
+            "unit": evidence["unit"],
+            "unit_reason": evidence["unit_reason"],
+        },
+        "how_bad": {
+            "measure": name,
+            "figure": figure,
+            "change": change,
+            "before": evidence["before"],
+            "after": evidence["after"],
+        },
+        "where": {
+            "application": application,
+            "subject": alarm.subject,
+            "versions": registry.subject_name(alarm.subject),
+            "version": registry.subject_name(version),
+            "segment": segment_of(alarm.subject),
+            "watch": watch.name,
+            "signal": evidence.get("signal", watch.signal),
+            "moved": evidence.get("moved") or [],
+        },
+        "done": [],
+        "link": None,
+        "runbook": f"docs/runbook.md#{anchor(kind)}",
+        "alarm": alarm_id,
+    }
+
+
+ORDER = ("what", "since", "how_sure", "how_bad", "where", "done", "standing", "link")
+"""Parts of an alert in the order in which a person needs them."""
+
+
+def ordered(told: Json) -> Json:
+    """The same with its parts in order: Postgres keeps the keys of JSON in an order of its own."""
+    first = {name: told[name] for name in ORDER if name in told}
+    return first | {name: value for name, value in told.items() if name not in first}
+
+
+def anchor(kind: str) -> str:
+    """Heading of the runbook about a kind, as links name it."""
+    return f"alert-{sort_of(kind).replace('.', '-').replace('_', '-')}"

@@ -1,0 +1,227 @@
+"""Is the cause of an alert gone? A test of the reverse null on what came after its last alarm.
+
+Silence of the detector that alarmed proves nothing: it starts anew after an alarm, and a pool of
+ranks has taken the new values in. So another test starts with every alarm. Its null hypothesis is
+that the signal is as bad as before; it resolves the alert when that is rejected.
+
+Notes
+-----
+The sum of the grants over all steps and all alarms of an alert is `ALPHA`, so an alert whose cause
+never goes away is resolved by the test with a probability of at most `ALPHA`, however long it
+stays open. Grants fall like 1/j², so a recovery long after the alarm is found too, some steps
+later.
+"""
+
+import base64
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from drift.catalog import create
+from drift.means.auc import AucPairs
+from monitor.alerts.kinds import CHALLENGER_BETTER, kind_of_alarm
+from monitor.alerts.reverse_null import badness, null_of
+from monitor.alerts.telling import MONITOR, close_alert
+from monitor.alerts.text import number
+from monitor.moments import to_micros
+from monitor.records import Alarm, Alert, Json, Registry, Watch
+from monitor.settings import Settings
+from monitor.signals import Extracted
+from monitor.signals.base import SERVICE, TRAFFIC, Observations, observed
+from monitor.store import alerts as alert_store
+
+ALPHA = 0.01
+"""Probability that an alert is resolved by the test although its cause is never gone."""
+ROOM = 1e-3
+"""A limit closer to 0 or 1 than this leaves the test no room."""
+Floats = NDArray[np.float64]
+
+
+def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
+    """Start the test that goes with an alarm.
+
+    Parameters
+    ----------
+    attempt
+        Which alarm of its alert it is, from 1.
+
+    Returns
+    -------
+    dict
+        The test's settings and state; with `says`, a sentence for people.
+    """
+    kind = kind_of_alarm(watch, alarm)
+    signal = alarm.evidence.get("signal", watch.signal)
+    made: Json = {
+        "signal": signal,
+        "subject": alarm.subject,
+        "after_us": to_micros(alarm.alarmed_at),
+        "attempt": attempt,
+        "guaranteed": alarm.evidence["guaranteed"],
+    }
+    if signal == TRAFFIC:
+        return made | {
+            "form": {"kind": "any"},
+            "says": "it resolves with the next request.",
+        }
+    null = None if kind == CHALLENGER_BETTER else null_of(watch, alarm)
+    if null is None:
+        return made | {
+            "form": None,
+            "says": "no test tells that it is over; it resolves when the version leaves service, "
+            "or by your word.",
+        }
+    alpha = ALPHA / (attempt * (attempt + 1))
+    return made | {
+        "form": null.form,
+        "limit": min(max(null.limit, ROOM), 1 - ROOM),
+        "alpha": alpha,
+        "block": _block(alarm.evidence["parameters"]),
+        "null": null.says,
+        "over": null.over,
+        "says": f"it resolves by itself once the rows since the alarm show that {null.over} (by a "
+        f"test that is wrong with a probability of at most {number(alpha, share=True)}).",
+        "steps": 0,
+        "rows": 0,
+        "total": 0.0,
+        "statistic": 0.0,
+        "threshold": 1.0,
+        "rest": [],
+        "state": None,
+    }
+
+
+def after(watch: Watch, alarm: Alarm, before: Json | None) -> Json:
+    """The test that goes with an alarm of an alert that has one already, or none.
+
+    What an alarm with a guarantee was about is not given up for what one without says later.
+    """
+    if before is None:
+        return begin(watch, alarm, 1)
+    if before.get("form") and before.get("guaranteed") and not alarm.evidence["guaranteed"]:
+        return begin_again(before, alarm.alarmed_at)
+    return begin(watch, alarm, before["attempt"] + 1)
+
+
+def begin_again(test: Json, at: datetime) -> Json:
+    """Count from a moment at which the cause was seen to last. What the test holds against the
+    null is kept, and with it the bound on its error."""
+    return test | {"after_us": to_micros(at), "rows": 0, "total": 0.0}
+
+
+BLOCK_OF_UNITS = 50
+"""Rows of one step where the alarm was about units: they are not told apart here, so that the step
+must be long against them."""
+
+
+def _block(parameters: Json) -> int:
+    if "unit_key" in parameters:
+        return BLOCK_OF_UNITS
+    return int(parameters.get("block", 1))
+
+
+def advance(test: Json, values: Floats) -> tuple[Json, bool]:
+    """Feed values that came after the alarm; the test after them, and whether it rejects.
+
+    Parameters
+    ----------
+    values : shape (n,), or (n, 2) of an AUC
+        Values of the signal; scores, and 1 beside the score of a positive.
+    """
+    if not len(values) or not test["form"]:
+        return test, False
+    if test["form"]["kind"] == "any":
+        return test | {"rows": len(values)}, True
+    block, rows = test["block"], len(values)
+    if test["form"]["kind"] == "pairs":
+        test, values = _paired(test, values)
+    whole = np.concatenate((np.array(test["rest"], np.float64), badness(test["form"], values)))
+    steps = whole[: len(whole) // block * block].reshape(-1, block).mean(axis=1)
+    after = test | {
+        "rows": test["rows"] + rows,
+        "total": test["total"] + float(values.sum()),
+        "rest": whole[len(steps) * block :].tolist(),
+    }
+    if not len(steps):
+        return after, False
+    detector = create(
+        "bounded-mean", {"limit": 1 - test["limit"], "head_start": 0.0, "averaged": block > 1}
+    )
+    if test["state"] is not None:
+        detector.restore(base64.b64decode(test["state"]))
+    place = test["steps"] + 1 + np.arange(len(steps))
+    update = detector.update(1.0 - steps, (test["alpha"] / (place * (place + 1)))[:, None])
+    rejects = bool(update.alarms)
+    after |= {
+        "steps": test["steps"] + len(steps),
+        "statistic": update.alarms[0].statistic if rejects else float(update.statistic[-1, 0]),
+        "state": base64.b64encode(detector.to_bytes()).decode(),
+    }
+    return after, rejects
+
+
+def _paired(test: Json, rows: Floats) -> tuple[Json, Floats]:
+    """Shares of fresh negatives above each positive; scores that wait stay with the test."""
+    pairs = AucPairs(test["form"]["negatives"])
+    if test.get("pairs"):
+        pairs.restore(base64.b64decode(test["pairs"]))
+    shares, _ = pairs.push(rows[:, 0], rows[:, 1])
+    return test | {"pairs": base64.b64encode(pairs.to_bytes()).decode()}, shares
+
+
+async def test_recovery(
+    connection: AsyncConnection, extracted: Extracted, registry: Registry, settings: Settings
+) -> None:
+    """Test every open alert on what a turn brought it, and resolve those whose cause is gone."""
+    if not extracted:
+        return
+    del settings  # the error rate of the test is fixed
+    touched = sorted({application for application, _ in extracted})
+    for alert in reversed(await alert_store.read_open(connection, touched)):
+        test = alert.recovery
+        if test is None or not test.get("form"):
+            continue
+        values = _since(alert, test, extracted)
+        if not len(values):
+            continue
+        after, recovered = advance(test, values)
+        changed = replace(alert, recovery=after)
+        await alert_store.save_recovery(connection, alert.id, after)
+        if recovered:
+            application = registry.applications[alert.application_id]
+            await close_alert(connection, changed, application, MONITOR, _told(after))
+
+
+def _told(test: Json) -> str:
+    if test["form"]["kind"] == "any":
+        return f"requests come again: {test['rows']}"
+    kind = test["form"]["kind"]
+    mean = f", of mean {number(test['total'] / test['rows'])},"
+    if kind == "pairs":
+        mean = f", of AUC {number(1 - test['total'] / test['steps'])},"
+    # Codes of categories have no mean.
+    of = "" if kind == "category" else mean
+    return (
+        f"{test['rows']} rows since the alarm{of} show that {test['over']} (test of recovery: "
+        f"statistic {number(test['statistic'])}, threshold 1)"
+    )
+
+
+def _since(alert: Alert, test: Json, extracted: Extracted) -> Floats:
+    application, signal = alert.application_id, test["signal"]
+    found: Observations | None
+    if signal == TRAFFIC:
+        found = extracted.get((application, SERVICE))
+    else:
+        found = observed(extracted, application, signal)
+    if found is None or test["subject"] not in found.names:
+        return np.zeros(0)
+    mine = (found.code == found.names.index(test["subject"])) & (found.at > test["after_us"])
+    values = np.asarray(found.value[mine], np.float64)
+    if test["form"]["kind"] != "pairs":
+        return values
+    assert found.dealt is not None
+    return np.column_stack([values, found.dealt[mine, 0]])

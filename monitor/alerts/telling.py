@@ -1,0 +1,172 @@
+"""Tell people about an alert, in the caller's transaction: its history and the outbox."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.alerts import states as alerts
+from monitor.alerts.detail import ordered
+from monitor.alerts.kinds import inhibitors
+from monitor.alerts.text import text_of
+from monitor.records import Alert, Application, Json, Registry, Remedy
+from monitor.store import alerts as alert_store
+from monitor.store import webhooks as webhook_store
+from monitor.store.standing import read_standing
+
+MONITOR = "monitor"
+"""Actor of what nobody asked for."""
+NEWS = ("alert.pending", "alert.firing", "alert.acknowledged")
+"""Events that a worse alert makes no news of their own. What a remedy did is told all the same:
+it changed the traffic."""
+
+
+async def tell(
+    connection: AsyncConnection,
+    event: str,
+    alert: Alert,
+    application: Application,
+    extra: Json | None = None,
+) -> None:
+    """Put an event about an alert into the outbox, unless something holds it back.
+
+    A silence holds back all but the end of what was told before it began; a worse alert that
+    explains this one holds back that it stands.
+    """
+    if event == "alert.resolved":
+        # Who was told that it stands is told that it ended, and nobody else.
+        if not await webhook_store.was_told(connection, alert.id):
+            return
+    elif await is_silenced(connection, alert):
+        await alert_store.mark_told(connection, alert.id, told=False)
+        return
+    elif event in NEWS and alert.inhibited_by is not None:
+        return
+    await webhook_store.add_deliveries(
+        connection,
+        event=event,
+        application=application.name,
+        tier=alert.tier,
+        body=event_body(
+            event, alert, application.name, extra, standing=await read_standing(connection, alert)
+        ),
+        alert_id=alert.id,
+    )
+    if event in NEWS:
+        await alert_store.mark_told(connection, alert.id, told=True)
+
+
+def event_body(
+    event: str,
+    alert: Alert,
+    application: str,
+    extra: Json | None = None,
+    *,
+    standing: Sequence[Json] = (),
+) -> Json:
+    """An event as the outbox keeps it; `docs/webhooks.md` describes it."""
+    data: Json = alert_data(alert, application, standing) | (extra or {})
+    data["text"] = text_of(data)
+    return {"type": event, "timestamp": alert.updated_at.isoformat(), "data": data}
+
+
+def alert_data(alert: Alert, application: str, standing: Sequence[Json] = ()) -> Json:
+    """An alert as every channel and the API tell it.
+
+    Parameters
+    ----------
+    standing
+        What other alerts of the same version have set off and still stands, as `read_standing`
+        tells it.
+    """
+    where = alert.detail.get("where", {})
+    version = where.get("version") or where.get("versions") or alert.subject
+    return {
+        "alert": alert.id,
+        "application": application,
+        "version": version,
+        "group": f"{application}/{version}",
+        "kind": alert.kind,
+        "tier": alert.tier.value,
+        "state": alert.state,
+        "subject": alert.subject,
+        "title": alert.title,
+        "opened_at": alert.opened_at.isoformat(),
+        "resolved_at": None if alert.resolved_at is None else alert.resolved_at.isoformat(),
+        "inhibited_by": alert.inhibited_by,
+        "recovery": None if alert.recovery is None else alert.recovery.get("says"),
+        **ordered(alert.detail | {"standing": list(standing)}),
+    }
+
+
+async def is_silenced(connection: AsyncConnection, alert: Alert) -> bool:
+    """Whether a silence holds now for an alert."""
+    silences = await alert_store.read_silences(connection, alert.application_id)
+    return alerts.is_silenced(((s.kind, s.until) for s in silences), alert.kind, alert.updated_at)
+
+
+async def settle_inhibition(
+    connection: AsyncConnection, application: Application, *, silent: Iterable[int] = ()
+) -> None:
+    """Say of each open alert of an application which worse one explains it.
+
+    What is no longer explained, and still stands, is told.
+
+    Parameters
+    ----------
+    silent
+        Alerts that the caller tells of itself.
+    """
+    found = await alert_store.read_alerts(connection, application_id=application.id, is_open=True)
+    chosen = inhibitors(found)
+    for alert in found:
+        worse = chosen[alert.id]
+        # An alert that somebody else changes right now is left to the next turn: waiting for it
+        # while holding others could stop both.
+        if worse == alert.inhibited_by or not await alert_store.lock_free(connection, alert.id):
+            continue
+        changed = await alert_store.change_alert(connection, alert.id, inhibited_by=worse)
+        event = "released" if worse is None else "inhibited"
+        about = alert.inhibited_by if worse is None else worse
+        await alert_store.add_alert_event(connection, alert.id, event, MONITOR, {"alert": about})
+        if worse is None and alert.state != "acknowledged" and alert.id not in silent:
+            reason = f"alert {about}, which explained it, no longer does, and it still stands"
+            await tell(connection, f"alert.{alert.state}", changed, application, {"reason": reason})
+
+
+async def tell_held_back(connection: AsyncConnection, registry: Registry) -> None:
+    """Tell what a silence held back and still stands, now that the silence has ended."""
+    for alert in await alert_store.read_untold(connection):
+        application = registry.applications.get(alert.application_id)
+        if application is not None and not await is_silenced(connection, alert):
+            reason = "the silence has ended, and it still stands"
+            await tell(connection, f"alert.{alert.state}", alert, application, {"reason": reason})
+
+
+async def close_alert(
+    connection: AsyncConnection, alert: Alert, application: Application, actor: str, reason: str
+) -> Alert:
+    """Resolve an alert, tell people, and free what it explained."""
+    change = alerts.resolve(alert.state, alert.tier)  # type: ignore[arg-type]  # the table allows the four states alone
+    alert = await alert_store.change_alert(connection, alert.id, state=change.state)
+    await alert_store.add_alert_event(connection, alert.id, change.event, actor, {"reason": reason})
+    if change.delivery is not None:
+        await tell(connection, change.delivery, alert, application, {"reason": reason})
+    await settle_inhibition(connection, application)
+    return alert
+
+
+async def note_remedy(
+    connection: AsyncConnection,
+    alert: Alert,
+    remedy: Remedy,
+    state: str,
+    reason: str | None,
+) -> Alert:
+    """Write into an alert what was done about it."""
+    line = {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason}
+    done = [*alert.detail.get("done", []), line]
+    changed = await alert_store.change_alert(
+        connection, alert.id, detail=alert.detail | {"done": done}
+    )
+    await alert_store.add_alert_event(connection, alert.id, "remedied", MONITOR, line)
+    return changed

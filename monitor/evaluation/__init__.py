@@ -1,0 +1,1 @@
+"""From a turn's rows to decisions: subjects, their detectors, what these conclude."""

@@ -1,0 +1,67 @@
+"""First live rows become the reference that nobody uploaded."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from monitor.evaluation.detector_state import Subject
+from monitor.feed.rows import Rows
+from monitor.watches.normal import learning, resolve_normal
+from monitor.watches.watch import settings_of
+
+
+def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
+    """Take first live rows for the reference that nobody uploaded."""
+    settings = settings_of(subject.watch)
+    taken = min(settings.learn - len(subject.learned_values), len(rows.values))
+    subject.learned_values = np.concatenate((subject.learned_values, rows.values[:taken]))
+    learned = len(subject.learned_values)
+    known = {int(code): name for code, name in subject.parameters.get("texts", [])} | dict(texts)
+    if subject.parameters.get("categorical"):
+        seen = np.unique(subject.learned_values.astype(np.int64)).tolist()
+        kept = [[code, known[code]] for code in seen if code in known]
+        subject.parameters = subject.parameters | {"texts": kept}
+    if learned < settings.learn:
+        subject.reason = learning(settings, subject.subject, learned)
+        return taken
+    resolved, pool = resolve_normal(
+        subject.watch,
+        subject.signal,
+        task=str(subject.parameters.get("task", "")),
+        categorical=bool(subject.parameters.get("categorical")),
+        reference=subject.learned_values,
+        texts=known,
+    )
+    subject.learned_values = np.zeros(0)
+    subject.status, subject.reason = resolved.status, resolved.reason
+    subject.parameters = resolved.parameters | {
+        "reference": f"the first {learned} live rows: none were uploaded with the version"
+    }
+    if resolved.status == "armed":
+        subject.begin(pool)
+    return taken
+
+
+def learn_centre(subject: Subject, rows: Rows) -> int:
+    """Take first labels for the rate around which bets are laid."""
+    wanted = int(subject.parameters["learn"])
+    taken = min(wanted - subject.learned, len(rows.values))
+    subject.learned += taken
+    subject.learned_sum += float(rows.values[:taken].sum())
+    if subject.learned < wanted:
+        subject.reason = f"{wanted - subject.learned} more labels are needed for the centre."
+        return taken
+    share = (subject.learned_sum + 0.5) / (wanted + 1)
+    subject.parameters = subject.parameters | {
+        "centre": min(max(share, LEAST_CENTRE), LARGEST_CENTRE),
+        "unit": "row",
+        "unit_reason": f"Ranked against all rows after the first {wanted}, which gave the centre "
+        f"alone.",
+    }
+    subject.status, subject.reason = "armed", None
+    subject.begin(None)
+    return taken
+
+
+LEAST_CENTRE, LARGEST_CENTRE = 0.005, 0.5
+"""Bounds of a centre learned from live labels: far enough from the ends to bet on."""

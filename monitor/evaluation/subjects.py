@@ -1,0 +1,84 @@
+"""The detector of a subject that a watch meets for the first time."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.evaluation.detector_state import Subject, new_subject
+from monitor.evaluation.gathered import begin_gathered, gathers
+from monitor.records import Watch
+from monitor.signals.base import (
+    CANARY_DIFFERENCE,
+    CHALLENGER_DIFFERENCE,
+    LOSS,
+    LOSS_DIFFERENCE,
+    OUTPUT,
+    Observations,
+)
+from monitor.watches.normal import learning, resolve_normal
+from monitor.watches.resolution import resolve
+from monitor.watches.watch import settings_of
+
+Floats = NDArray[np.float64]
+
+References = Callable[[str, str], Sequence[float] | Floats | None]
+"""Values of a signal on the reference rows of a subject; none where it has none."""
+
+
+def meet(
+    watch: Watch,
+    signal: str,
+    subject: str,
+    *,
+    observations: Observations,
+    references: References,
+    task: str,
+) -> Subject | None:
+    """Begin to watch a subject that is met for the first time; none where it is not for it."""
+    reference = references(signal, subject)
+    values = None if reference is None or not len(reference) else np.asarray(reference, np.float64)
+    settings = settings_of(watch)
+    categorical = _is_categorical(signal, observations, task)
+    if gathers(watch, settings):
+        begun = begin_gathered(watch, signal, task=task, categorical=categorical, reference=values)
+        return new_subject(watch, signal, subject, begun)
+    # A segment's mean is compared with what is normal there, from live rows if need be; the other
+    # tests of losses need no reference, in a segment either.
+    by_mean = watch.detector == "bounded-mean" and "|" in subject
+    if watch.detector in LOSS_DETECTORS and watch.signal in LOSSES and not by_mean:
+        resolved = resolve(watch, task, None if reference is None else list(reference))
+        return None if resolved is None else new_subject(watch, signal, subject, resolved)
+    resolved, pool = resolve_normal(
+        watch,
+        signal,
+        task=task,
+        categorical=categorical,
+        reference=values,
+        texts=observations.texts,
+    )
+    made = new_subject(watch, signal, subject, resolved, pool)
+    if made.status == "learning":
+        made.parameters |= {"categorical": categorical, "task": task}
+        made.reason = learning(settings, subject, 0)
+    return made
+
+
+LOSSES = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE)
+LOSS_DETECTORS = (
+    "bounded-mean",
+    "growing-pool",
+    "adwin",
+    "paired-excess",
+    "paired-promotion",
+    "randomised-excess",
+    "randomised-promotion",
+)
+
+
+def _is_categorical(signal: str, observations: Observations, task: str) -> bool:
+    if signal == OUTPUT:
+        return task != "regression"
+    if not signal.startswith("feature."):
+        return False
+    return signal.removeprefix("feature.") in observations.categorical

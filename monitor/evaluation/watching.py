@@ -1,0 +1,318 @@
+"""One turn's observations fed to every watch that they concern, in the caller's transaction."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.coverage import judge
+from monitor.evaluation.detector_state import Subject, from_row, new_subject, to_rows
+from monitor.evaluation.evaluate import Tested, run_watch
+from monitor.evaluation.memory import Kept, Known, Memory, version_of, versions_in
+from monitor.evaluation.moved import moved
+from monitor.evaluation.subjects import References
+from monitor.evaluation.timing_arming import needs_timing
+from monitor.feed.join import Stretch
+from monitor.quiet import note_requests
+from monitor.records import Alarm, Json, Registry, Watch, WatchState
+from monitor.settings import Settings
+from monitor.signals.base import COVERAGE, Extracted, Observations, observed
+from monitor.signals.custom import MetricFailedError, asked_for, asks
+from monitor.signals.segments import OTHER, Segments, divide, units_of
+from monitor.store import registry as registry_store
+from monitor.store import watches as watch_store
+from monitor.watches import budget
+from monitor.watches.resolution import Resolved
+from monitor.watches.watch import WatchSettings, settings_of
+
+
+async def learn_references(
+    connection: AsyncConnection, memory: Memory, stretch: Stretch, registry: Registry
+) -> None:
+    """Read the reference rows of versions that the turn meets for the first time."""
+    answers = stretch.answers
+    unknown = [v for v in versions_in(answers.version) if v not in memory.known]
+    if not unknown:
+        return
+    references = await registry_store.read_references(connection, unknown)
+    for version in unknown:
+        row = int(np.flatnonzero(answers.version == version)[0])
+        number = int(answers.application[row])
+        application, reference = registry.applications.get(number), references.get(version)
+        if reference is None or application is None:
+            memory.known[version] = Known()
+            continue
+        features = {
+            feature.name: feature
+            for schema in registry.schemas.values()
+            if schema.application_id == number
+            for feature in schema.features
+        }
+        memory.known[version] = Known.of(reference, application.task, tuple(features.values()))
+
+
+async def feed_watches(
+    connection: AsyncConnection,
+    stretch: Stretch,
+    extracted: Extracted,
+    *,
+    registry: Registry,
+    settings: Settings,
+    memory: Memory,
+) -> list[tuple[Watch, Alarm]]:
+    """Feed every watch and save its states; the alarms in the order of their times and watches."""
+    found: list[tuple[Watch, Alarm]] = []
+    applications = sorted({application for application, _ in extracted})
+    all_watches = await watch_store.read_watches_of(connection, applications)
+    states = []
+    clocks: dict[int, datetime] = {}
+    by_application: dict[int, list[Watch]] = {number: [] for number in applications}
+    for watch in all_watches:
+        by_application[watch.application_id].append(watch)
+    kept_of = await all_kept(connection, memory, by_application)
+    coverages = [w for w in all_watches if w.signal == COVERAGE and w.enabled]
+    covered = await judge(connection, coverages, extracted, settings)
+    for number, watches in by_application.items():
+        kept = kept_of[number]
+        yearly = budget.budgets(watches, settings, memory.budgets.get(number, budget.NONE))
+        raised: list[tuple[Watch, Alarm]] = []
+        # A trial before the comparison that asks what it showed.
+        for watch in sorted(watches, key=lambda w: w.detector != "paired-promotion"):
+            if watch.detector == "quiet" and watch.enabled:
+                states += _quiet(watch, kept, extracted)
+                continue
+            subjects = kept.subjects.setdefault(watch.id, {})
+            if watch.enabled and asks(watch):
+                states += to_rows(read_for(watch, stretch, registry, extracted, subjects))
+            seen = _seen(watch, extracted, covered)
+            if seen is None:
+                continue
+            tested = feed_watch(
+                watch,
+                seen,
+                subjects,
+                stretch=stretch,
+                registry=registry,
+                known=memory.known,
+                budget_per_year=yearly.get(watch.id, 0.0),
+                time_scale=settings.time_scale,
+                others=[s for some in kept.subjects.values() for s in some.values()],
+            )
+            for alarm in tested.alarms:
+                # An alarm of a family's member is about that member.
+                about = replace(watch, signal=alarm.evidence["signal"])
+                raised.append((about, alarm))
+            if tested.clock is not None and tested.clock != watch.clock:
+                clocks[watch.id] = tested.clock
+            names = {subject.subject for subject in tested.touched}
+            states += to_rows(s for s in subjects.values() if s.subject in names)
+        for _, alarm in raised:
+            alarm.evidence["moved"] = moved(kept.subjects.values(), alarm.subject)
+        found += raised
+        memory.keep(number, _moved(kept, clocks), clocks)
+    await watch_store.save_states(connection, states)
+    await watch_store.move_clocks(connection, clocks)
+    found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
+    return found
+
+
+def read_for(
+    watch: Watch,
+    stretch: Stretch,
+    registry: Registry,
+    extracted: Extracted,
+    subjects: dict[str, Subject],
+) -> list[Subject]:
+    """Put what only this watch asks for beside the other signals; the subjects that say why it is
+    not there."""
+    try:
+        seen = asked_for(watch, stretch, registry)
+    except MetricFailedError as error:
+        if not subjects:
+            version = str(error.version)
+            waiting = Resolved("learning", None, AWAITING_METRIC)
+            subjects[version] = new_subject(watch, watch.signal, version, waiting)
+        for subject in subjects.values():
+            subject.reason = str(error)
+        return list(subjects.values())
+    if seen is not None:
+        # What only said that the metric failed is met anew, with its reference and its units.
+        for key in [key for key, one in subjects.items() if one.parameters == AWAITING_METRIC]:
+            del subjects[key]
+        extracted[watch.application_id, watch.signal] = seen
+    return []
+
+
+AWAITING_METRIC: Json = {"learn": 0}
+"""Parameters of a subject of which no value is known yet, since the metric failed from the first
+row on."""
+
+
+def feed_watch(
+    watch: Watch,
+    seen: Observations,
+    subjects: dict[str, Subject],
+    *,
+    stretch: Stretch,
+    registry: Registry,
+    known: Mapping[int, Known],
+    budget_per_year: float,
+    time_scale: float,
+    others: Collection[Subject] = (),
+) -> Tested:
+    """Feed one watch what a stretch of the record brought of its signal.
+
+    Parameters
+    ----------
+    subjects
+        Those that the watch has already; new ones are added, and all are changed in place.
+    known
+        Reference rows by version.
+    others
+        Subjects of the application's other watches.
+    """
+    given = settings_of(watch)
+    if given.mature_after is not None or needs_timing(watch):
+        assert seen.row is not None
+        seen = replace(seen, made=stretch.answers.at[seen.row])
+    seen = _arranged(seen, given, watch, stretch, registry, known=known, subjects=subjects)
+    return run_watch(
+        watch,
+        seen,
+        subjects,
+        references_of(given.segments, known),
+        task=registry.applications[watch.application_id].task,
+        budget_per_year=budget_per_year,
+        time_scale=time_scale,
+        now_us=_now(stretch),
+        others=others,
+    )
+
+
+def _now(stretch: Stretch) -> int:
+    """How far the record has gone."""
+    arrived, received = stretch.answers.at[stretch.arrived], stretch.labels.at[stretch.received]
+    return max(int(arrived.max(initial=0)), int(received.max(initial=0)))
+
+
+def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
+    """The same with each detector's watch at its new clock, as the next turn will read it."""
+    for number, subjects in kept.subjects.items():
+        first = next(iter(subjects.values()), None)
+        if first is not None and number in clocks:
+            # They share one watch.
+            moved_on = replace(first.watch, clock=clocks[number])
+            for subject in subjects.values():
+                subject.watch = moved_on
+    return kept
+
+
+def _seen(
+    watch: Watch, extracted: Extracted, covered: Mapping[int, Observations]
+) -> Observations | None:
+    if not watch.enabled:
+        return None
+    if watch.signal == COVERAGE:
+        return covered.get(watch.id)
+    return observed(extracted, watch.application_id, watch.signal)
+
+
+def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
+    """An application's pauses: one state for all its versions."""
+    state = note_requests(watch, kept.pauses.get(watch.id), extracted)
+    if state is None:
+        return []
+    kept.pauses[watch.id] = state
+    return [state]
+
+
+async def all_kept(
+    connection: AsyncConnection, memory: Memory, by_application: Mapping[int, list[Watch]]
+) -> dict[int, Kept]:
+    """Detectors of applications: from memory, and of those that are not there by one reading."""
+    found: dict[int, Kept] = {}
+    absent: dict[int, Watch] = {}
+    for number, watches in by_application.items():
+        kept = memory.take(number, watches)
+        if kept is None:
+            kept = Kept(watches, {watch.id: {} for watch in watches})
+            absent |= {watch.id: watch for watch in watches}
+        found[number] = kept
+    for state in await watch_store.read_states(connection, list(absent)) if absent else []:
+        watch = absent[state.watch_id]
+        kept = found[watch.application_id]
+        if watch.detector == "quiet":
+            last = kept.pauses.get(watch.id, state)
+            newer = (state.last_observed_at or NEVER) >= (last.last_observed_at or NEVER)
+            kept.pauses[watch.id] = state if newer else last
+            continue
+        for subject in from_row(watch, state):
+            kept.subjects[watch.id][subject.key] = subject
+    return found
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Before every moment."""
+
+
+def references_of(segments: Segments | None, known: Mapping[int, Known]) -> References:
+    """Values of signals on the reference rows that were uploaded with versions."""
+
+    def values(signal: str, subject: str) -> np.ndarray | None:
+        reference = known.get(version_of(subject))
+        return None if reference is None else reference.values(signal, segments, subject)
+
+    return values
+
+
+def _arranged(
+    seen: Observations,
+    settings: WatchSettings,
+    watch: Watch,
+    stretch: Stretch,
+    registry: Registry,
+    *,
+    known: Mapping[int, Known],
+    subjects: Mapping[str, Subject],
+) -> Observations:
+    """Observations divided into segments, with the keys of their units, as the watch asks for."""
+    if settings.unit is not None:
+        seen = replace(seen, unit=units_of(seen, stretch, settings.unit))
+    if settings.segments is None:
+        return seen
+    edges = settings.segments.edges
+    if settings.segments.bins is not None and edges is None:
+        versions = (version_of(name) for name in seen.names)
+        first = next((known[v] for v in versions if v in known), Known())
+        edges = first.edges(settings.segments)
+    divided = divide(
+        seen, stretch, registry, application=watch.application_id, by=settings.segments, edges=edges
+    )
+    if settings.segments.hours is not None:
+        # There are no more of them than the setting itself says.
+        return divided
+    taken = {subject.subject for subject in subjects.values()}
+    return _limited(divided, settings.segments, settings.most_segments, taken)
+
+
+def _limited(
+    seen: Observations, segments: Segments, most: int, taken: Collection[str]
+) -> Observations:
+    """The first segments of each version; what comes after them is OTHER."""
+    count: dict[str, int] = {}
+    for name in taken:
+        count[name.partition("|")[0]] = count.get(name.partition("|")[0], 0) + 1
+    told = list(seen.names)
+    for code in dict.fromkeys(seen.code.tolist()):
+        version = told[code].partition("|")[0]
+        if told[code] in taken:
+            continue
+        if count.get(version, 0) >= most:
+            told[code] = f"{version}|{segments.name}={OTHER}"
+        else:
+            count[version] = count.get(version, 0) + 1
+    distinct = list(dict.fromkeys(told))
+    place = np.array([distinct.index(name) for name in told], np.int64)
+    return replace(seen, code=place[seen.code], names=tuple(distinct))

@@ -1,0 +1,1 @@
+"""What people look at: fleets, series, distributions, figures, ledgers."""

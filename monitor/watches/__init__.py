@@ -1,0 +1,1 @@
+"""What is watched: settings, files of them, what fits together, budgets, references."""

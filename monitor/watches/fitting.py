@@ -1,0 +1,133 @@
+"""Which parts of a watch fit together: signal, detector, settings, tier and remedy."""
+
+from monitor.errors import InvalidRequestError
+from monitor.remedies import rules
+from monitor.settings import Tier
+from monitor.signals.base import (
+    AUC,
+    CANARY_DIFFERENCE,
+    CHALLENGER_DIFFERENCE,
+    COVERAGE,
+    DELAY,
+    FEATURES,
+    LOSS,
+    LOSS_DIFFERENCE,
+    METRICS,
+    OUTPUT,
+    QUALITY,
+    SCORE,
+    SERVICE,
+    TRAFFIC,
+)
+from monitor.watches.watch import GUARANTEED, WatchForm
+
+DETECTORS = {
+    LOSS: ("bounded-mean", "growing-pool", "adwin"),
+    LOSS_DIFFERENCE: ("paired-excess",),
+    CHALLENGER_DIFFERENCE: ("paired-promotion",),
+    CANARY_DIFFERENCE: ("randomised-excess", "randomised-promotion"),
+    OUTPUT: ("ranks",),
+    SCORE: ("ranks",),
+    DELAY: ("ranks",),
+    COVERAGE: ("bounded-mean",),
+    TRAFFIC: ("quiet",),
+    FEATURES: ("ranks",),
+    QUALITY: ("bounded-mean",),
+    SERVICE: ("bounded-mean",),
+    AUC: ("bounded-mean",),
+    METRICS: ("bounded-mean", "two-sided-mean"),
+}
+"""Which detectors fit which signal."""
+
+_OF_MEANS = {"tolerance", "head_start", "learn", "clip", "segments", "most_segments", "unit", "gap"}
+SETTINGS = {
+    "bounded-mean": _OF_MEANS | {"limit", "confidence", "block"},
+    "two-sided-mean": _OF_MEANS,
+    "growing-pool": {"head_start", "learn", "clip", "segments", "most_segments"},
+    "adwin": {"delta", "block", "clip", "segments", "most_segments"},
+    "ranks": {"block", "learn", "segments", "most_segments", "unit", "gap"},
+    "paired-excess": {"margin", "head_start", "clip", "segments", "most_segments"},
+    "paired-promotion": {"eps", "alpha", "clip", "segments", "most_segments"},
+    "randomised-excess": {"margin", "head_start", "clip", "segments", "most_segments"},
+    "randomised-promotion": {"eps", "alpha", "clip", "segments", "most_segments"},
+    "quiet": {"quiet_after"},
+}
+"""Settings that a detector looks at; what it would not look at is refused."""
+
+_LABELLED = {"mature_after", "independent_delay"}
+_WHOLE = {"segments", "most_segments", "unit", "gap", "block"}
+"""Settings about single rows: a stretch of time and an application have none."""
+
+
+def settings_for(signal: str, detector: str) -> frozenset[str]:
+    """Names of the settings that a watch of this signal by this detector looks at."""
+    known = set(SETTINGS.get(detector, ()))
+    family, _, member = signal.partition(".")
+    if signal == LOSS or (family == "metric" and signal != AUC):
+        known |= _LABELLED
+    if family == "metric":
+        known |= {"metric"} if member not in ("*", "auc") else set()
+        known |= {"least"} if detector == "bounded-mean" else set()
+    if signal == AUC:
+        known = (known | {"negatives"}) - {"unit", "gap", "clip"}
+    if signal == COVERAGE:
+        known = (known | {"horizon"}) - _WHOLE
+    return frozenset(known)
+
+
+def detectors_for(signal: str) -> tuple[str, ...]:
+    """Detectors that fit a signal, a member of a family too; none where there is no such signal."""
+    family = signal.partition(".")[0] + ".*"
+    return DETECTORS.get(signal, DETECTORS.get(family, ()))
+
+
+def check_form(form: WatchForm, *, where: str) -> None:
+    """Refuse a watch whose parts do not fit together.
+
+    Parameters
+    ----------
+    where
+        Path of the watch, before the name of the field that is wrong.
+
+    Raises
+    ------
+    InvalidRequestError
+        If there is no such signal, the detector does not fit it, it would not look at a setting, or
+        an alarm of a detector without a guarantee would act.
+    """
+    fits = detectors_for(form.signal)
+    if not fits:
+        known = ", ".join(sorted(DETECTORS))
+        raise InvalidRequestError(f"{where}/signal", f"one of {known}, or a member", form.signal)
+    if form.detector not in fits:
+        fitting = " or ".join(fits)
+        raise InvalidRequestError(
+            f"{where}/detector", f"{fitting} for the signal {form.signal}", form.detector
+        )
+    _check_settings(form, where)
+    rule = form.rule or [{"kind": form.remedy}]
+    may_act = form.detector in GUARANTEED
+    if not may_act and (rules.acts(rule) or form.tier is Tier.ROLLBACK):
+        raise InvalidRequestError(
+            f"{where}/remedy",
+            "notify and a tier of page or info: the detector has no guarantee",
+            rule[0]["kind"],
+        )
+
+
+def _check_settings(form: WatchForm, where: str) -> None:
+    looked_at = settings_for(form.signal, form.detector)
+    for name, value in form.settings.items():
+        if name not in looked_at and value is not None:
+            known = ", ".join(sorted(looked_at))
+            raise InvalidRequestError(
+                f"{where}/settings/{name}",
+                f"a setting of {form.detector} for the signal {form.signal}: {known}",
+                value,
+            )
+    for one, other in (("unit", "block"), ("limit", "least"), ("mature_after", "unit")):
+        both = form.settings.get(one) is not None and form.settings.get(other) is not None
+        if both and form.settings[other] != "recommended":
+            raise InvalidRequestError(
+                f"{where}/settings/{other}", f"none beside {one}", form.settings[other]
+            )
