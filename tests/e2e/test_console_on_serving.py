@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support.browser import NEEDS_CHROMIUM, chromium, visit
 from tests.support.serving import FEATURES
@@ -112,10 +112,22 @@ def test_a_rollback_needs_a_reason_which_stays_in_the_history(
         dialog.get_by_role("button", name="Roll back").click()
         expect(dialog).to_be_visible()
         dialog.get_by_label("Reason").fill("it answers the other way round")
+        # The first answer is lost on its way: asked again, it does not go one step further.
+        page.route("**/rollback", _lose_the_answer, times=1)
         dialog.get_by_role("button", name="Roll back").click()
+        expect(dialog.get_by_text("No connection")).to_be_visible()
+        dialog.get_by_role("button", name="Roll back").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("revision 3")
+        dialog.get_by_role("button", name="Cancel").click()
         # The page draws itself anew: nobody reloads it.
         expect(page.get_by_text("Revision 3: m:1 answers alone")).to_be_visible()
         page.get_by_text("on the axis of time").click()
         expect(page.get_by_text("revision 3 (rollback) by admin: m:1")).to_be_visible()
     told = service.serving.get("/v1/applications/fraud/revisions").json()["revisions"]
     assert {one["revision"]: one["reason"] for one in told}[3] == "it answers the other way round"
+    assert len(told) == 3
+
+
+def _lose_the_answer(route: Route) -> None:
+    route.fetch()
+    route.abort()

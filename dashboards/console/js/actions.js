@@ -1,5 +1,5 @@
 // What people may do. Each asks first, says what will happen, and leaves a reason in the history.
-import { call, name, session } from "./api.js";
+import { call, get, name, session } from "./api.js";
 import { h } from "./dom.js";
 import { ask } from "./dialog.js";
 import { words } from "./format.js";
@@ -21,11 +21,18 @@ export function button(text, then, look = "quiet", attributes = {}) {
 }
 export const readOnly = () => (session.admin ? null : h("p", { class: "soft small" }, "This key reads. Acting needs a key with scope admin."));
 
-export const rollBack = (app) => ask({
-  title: `Roll ${app} back`, text: "Traffic returns to the last good revision at once. That becomes a new revision with your name and this reason.",
-  fields: [REASON], confirm: "Roll back", danger: true, done: `${app} was rolled back.`,
-  run: ({ reason }) => send("POST", `/serving/applications/${name(app)}/rollback`, { reason }),
-});
+export function rollBack(app) {
+  // What it leaves is read once: whoever asks again because no answer came goes no step further back.
+  let left = null;
+  const run = async ({ reason }) => {
+    left ??= (await get(`/serving/applications/${name(app)}/revisions`)).revisions[0].revision;
+    return send("POST", `/serving/applications/${name(app)}/rollback`, { reason, expected_revision: left });
+  };
+  return ask({
+    title: `Roll ${app} back`, text: "Traffic returns to the last good revision at once. That becomes a new revision with your name and this reason.",
+    fields: [REASON], confirm: "Roll back", danger: true, done: `${app} was rolled back.`, run,
+  });
+}
 
 export const decide = (remedy, verb) => ask({
   title: `${verb} remedy ${remedy.id}?`,

@@ -1,7 +1,6 @@
 import asyncio
 import random
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,9 @@ def test_what_would_come_too_late_gets_503_at_once_and_leaves_no_record(tmp_path
             plane(tmp_path, {"m:1": queue}, of=application(objective=OBJECTIVE)) as served,
         ):
 
-            async def post(body: Any) -> tuple[httpx.Response, float]:
-                begun = time.perf_counter()
-                # Not over a hundred new connections, whose making would be most of the time.
-                answer = await served.framework.post(PATH, json=body)
-                return answer, time.perf_counter() - begun
+            async def post(body: Any) -> httpx.Response:
+                # How soon a refusal is told is measured by benchmarks/overload.py.
+                return await served.framework.post(PATH, json=body)
 
             for rows in (1, 2, 3, 1, 2, 3):
                 await asyncio.gather(*(post({"input": [1, n]}) for n in range(rows)))
@@ -36,19 +33,18 @@ def test_what_would_come_too_late_gets_503_at_once_and_leaves_no_record(tmp_path
             first = asyncio.create_task(post({"input": [1, 1]}))
             await asyncio.sleep(0.01)
             told = await asyncio.gather(*(post({"input": [1, n]}) for n in range(100)))
-            refused = [(answer, spent) for answer, spent in told if answer.status_code == 503]
+            refused = [answer for answer in told if answer.status_code == 503]
             assert len(refused) > 80
-            for answer, spent in refused:
+            for answer in refused:
                 assert answer.json()["code"] == "overloaded"
                 assert int(answer.headers["Retry-After"]) >= 1
-                assert spent < OBJECTIVE
-            answered = [answer for answer, _ in told if answer.status_code == 200]
+            answered = [answer for answer in told if answer.status_code == 200]
             assert len(answered) + len(refused) == 100
-            assert (await first)[0].status_code == 200
+            assert (await first).status_code == 200
             assert len(served.records()) == before + len(answered) + 1
             assert served.inference.counts["app"].refused == {"m:1": len(refused)}
 
-            many, _ = await post({"inputs": [[1, n] for n in range(60)]})
+            many = await post({"inputs": [[1, n] for n in range(60)]})
             items = many.json()["predictions"]
             assert many.status_code == 200
             assert len(items) == 60
