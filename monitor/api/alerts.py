@@ -52,9 +52,9 @@ async def list_alerts(
 async def show_alert(connection: Transaction, _: Reader, alert_id: int) -> AlertWhole:
     """An alert with its history and the evidence of its alarms, oldest first."""
     registry = await read_registry(connection)
-    alert = await store.lock_alert(connection, alert_id)
+    alert = await store.read_alert(connection, alert_id)
     events = await store.read_alert_events(connection, alert_id)
-    mine = {event.detail.get("alarm") for event in events}
+    mine = [event.detail["alarm"] for event in events if "alarm" in event.detail]
     alarms = [
         {
             "id": row.id,
@@ -70,8 +70,7 @@ async def show_alert(connection: Transaction, _: Reader, alert_id: int) -> Alert
             "repeated_at": row.repeated_at,
             "evidence": row.evidence,
         }
-        for row in reversed(await alarm_store.read_alarms(connection, alert.application_id))
-        if row.id in mine
+        for row in await alarm_store.read_alarms(connection, mine)
     ]
     lines = [
         AlertEventAnswer(at=e.at, event=e.event, actor=e.actor, detail=e.detail) for e in events

@@ -66,6 +66,7 @@ async def marks(connection: Transaction, _: Reader, application: str) -> list[Ma
                 kind="alarm",
                 title=f"alarm of {row.signal} about {about}",
                 tier=row.tier,
+                alert=row.alert_id,
             )
         )
     for one in await remedies.read_remedies(connection, found.id):

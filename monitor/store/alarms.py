@@ -1,17 +1,18 @@
 """Alarms, and the series behind a plot."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import BigInteger, Row, any_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.evidence import Sums
-from monitor.records import Alarm, Json
-from monitor.schema import AlarmRow, SignalPointRow
+from monitor.records import Alarm
+from monitor.schema import AlarmRow, AlertEventRow, AlertRow, SignalPointRow
+from monitor.store.arrays import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +62,41 @@ _REPEAT = text("""
 """)
 
 
-async def read_alarms(
-    connection: AsyncConnection, application_id: int | None = None, *, limit: int = 1000
-) -> list[Row[Any]]:
-    """Alarms, newest first."""
-    query = select(*AlarmRow.__table__.c).order_by(AlarmRow.id.desc()).limit(limit)
-    if application_id is not None:
-        query = query.where(AlarmRow.application_id == application_id)
+async def read_alarms(connection: AsyncConnection, numbers: Collection[int]) -> list[Row[Any]]:
+    """Some alarms with their evidence, oldest first."""
+    query = (
+        select(*AlarmRow.__table__.c)
+        .where(AlarmRow.id == any_(listed(numbers)))
+        .order_by(AlarmRow.id)
+    )
     return list(await connection.execute(query))
 
 
 async def read_marks(
     connection: AsyncConnection, application_id: int, *, limit: int = 500
 ) -> list[Row[Any]]:
-    """Time, tier, subject and signal of alarms, newest first; their evidence stays where it is."""
+    """Time, tier, subject, signal and alert of alarms, newest first, without their evidence."""
+    told = (
+        select(
+            AlertEventRow.alert_id,
+            AlertEventRow.detail["alarm"].as_string().cast(BigInteger).label("alarm"),
+        )
+        .join(AlertRow, AlertRow.id == AlertEventRow.alert_id)
+        .where(
+            AlertRow.application_id == application_id,
+            AlertEventRow.event.in_(("opened", "alarmed")),
+        )
+        .subquery()
+    )
     query = (
         select(
             AlarmRow.alarmed_at,
             AlarmRow.tier,
             AlarmRow.subject,
             AlarmRow.evidence["signal"].as_string().label("signal"),
+            told.c.alert_id,
         )
+        .outerjoin(told, told.c.alarm == AlarmRow.id)
         .where(AlarmRow.application_id == application_id)
         .order_by(AlarmRow.id.desc())
         .limit(limit)
@@ -156,9 +171,3 @@ async def read_sums(
         )
     ).one()
     return Sums(int(row.n), float(row.total), float(row.squares))
-
-
-def evidence_of(row: Row[Any]) -> Json:
-    """Evidence of an alarm's row."""
-    evidence: Json = row.evidence
-    return evidence

@@ -108,16 +108,18 @@ async def save_recovery(connection: AsyncConnection, alert_id: int, recovery: Js
     )
 
 
-async def lock_alert(connection: AsyncConnection, alert_id: int) -> Alert:
-    """One alert, kept from others until the transaction ends."""
-    row = (
-        await connection.execute(
-            select(*AlertRow.__table__.c).where(AlertRow.id == alert_id).with_for_update()
-        )
-    ).one_or_none()
+async def read_alert(connection: AsyncConnection, alert_id: int, *, lock: bool = False) -> Alert:
+    """One alert; where it is locked, kept from others until the transaction ends."""
+    query = select(*AlertRow.__table__.c).where(AlertRow.id == alert_id)
+    row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if row is None:
         raise NotFoundError("alert", alert_id)
     return _alert(row)
+
+
+async def lock_alert(connection: AsyncConnection, alert_id: int) -> Alert:
+    """One alert, kept from others until the transaction ends."""
+    return await read_alert(connection, alert_id, lock=True)
 
 
 async def add_alert(

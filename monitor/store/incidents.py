@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.records import Remedy
 from monitor.schema import (
-    AlarmRow,
     AlertEventRow,
     AlertRow,
     AutomationSwitchRow,
@@ -19,6 +18,8 @@ from monitor.schema import (
     RemedyRow,
 )
 from monitor.store import remedies as remedy_store
+from monitor.store.alarms import read_alarms
+from monitor.store.alerts import read_alert_events
 from monitor.store.arrays import listed
 from serving.schema import RevisionRow
 
@@ -41,18 +42,9 @@ class Traces:
 
 async def read_traces(connection: AsyncConnection, alert: Row[Any]) -> Traces:
     """All lines about an alert. None of these tables is ever thinned out."""
-    events = list(
-        await connection.execute(
-            select(*AlertEventRow.__table__.c)
-            .where(AlertEventRow.alert_id == alert.id)
-            .order_by(AlertEventRow.id)
-        )
-    )
-    numbers = [e.detail["alarm"] for e in events if "alarm" in e.detail]
-    alarms = list(
-        await connection.execute(
-            select(*AlarmRow.__table__.c).where(AlarmRow.id.in_(numbers)).order_by(AlarmRow.id)
-        )
+    events = await read_alert_events(connection, alert.id)
+    alarms = await read_alarms(
+        connection, [e.detail["alarm"] for e in events if "alarm" in e.detail]
     )
     remedies = await remedy_store.read_of_alert(connection, alert.id)
     start = events[0].at if events else alert.opened_at

@@ -57,7 +57,8 @@ def compare(name: str, now: Sequence[Any], then: Sequence[Any]) -> Comparison:
         a, b = np.array(known_now, float), np.array(known_then, float)
         pooled = np.concatenate([a, b])
         low, high = np.quantile(pooled, [0.005, 0.995])
-        edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+        # What is always the same has one bin of no width: its one value is told, not a stretch.
+        edges = np.linspace(low, high, BINS + 1 if high > low else 2)
         return Comparison(
             name, "number", edges.tolist(), None,
             _shares(a, edges), _shares(b, edges), gone[0], gone[1], ks_distance(a, b),

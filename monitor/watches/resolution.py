@@ -14,7 +14,7 @@ from drift.means.reference import upper_limit
 from monitor.records import Json, Watch
 from monitor.settings import Tier
 from monitor.signals.canary import LEAST_SHARE
-from monitor.watches.watch import WatchSettings, settings_of
+from monitor.watches.watch import DEFAULT_WATCHES, WatchSettings, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,16 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
         )
     if watch.detector == "growing-pool":
         if losses is not None:
-            return None
+            # The usual watch of versions without a reference has nothing to say of others.
+            usual = any(form.name == watch.name for form in DEFAULT_WATCHES)
+            if usual and settings.segments is None:
+                return None
+            return Resolved(
+                "refused",
+                "There are reference rows of this, and growing-pool is for what has none: let "
+                "bounded-mean compare with them.",
+                {},
+            )
         if task == "regression":
             return Resolved(
                 "refused",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+import asyncpg
 import httpx
 import pytest
 
@@ -63,6 +64,37 @@ def test_the_evidence_of_a_signal_is_what_its_series_tells(client: httpx.Client)
     every = client.get(f"{PATH}/evidence").json()
     assert [one for one in every if one["signal"] == "loss_difference"] == told
     assert {one["signal"] for one in every} > {"loss_difference"}
+
+
+def test_a_mark_of_an_alarm_names_the_alert_that_holds_it_and_no_other(
+    client: httpx.Client, module_database: str
+) -> None:
+    marks = [one for one in client.get(f"{PATH}/marks").json() if one["kind"] == "alarm"]
+    alerts = [one["id"] for one in client.get("/v1/alerts").json()]
+    assert len(alerts) > 1
+    assert {one["alert"] for one in marks} == set(alerts)
+    held: list[int] = []
+    for number in alerts:
+        alarms = client.get(f"/v1/alerts/{number}").json()["alarms"]
+        mine = sorted(one["at"] for one in marks if one["alert"] == number)
+        assert [one["alarmed_at"] for one in alarms] == mine
+        held += [one["id"] for one in alarms]
+    assert len(held) == len(set(held)) == len(marks)
+
+
+def test_looking_at_an_alert_does_not_wait_for_a_turn_that_holds_it(
+    client: httpx.Client, module_database: str
+) -> None:
+    async def look() -> httpx.Response:
+        connection = await asyncpg.connect(module_database)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT 1 FROM alerts FOR UPDATE")
+                return await asyncio.to_thread(client.get, "/v1/alerts/1", timeout=30)
+        finally:
+            await connection.close()
+
+    assert asyncio.run(look()).is_success
 
 
 def test_what_serving_made_meanwhile_is_known_at_the_next_request(

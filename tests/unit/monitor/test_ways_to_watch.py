@@ -160,6 +160,22 @@ def test_a_segment_of_a_binned_feature_alarms_alone(tmp_path: Path) -> None:
     assert report.alarms[0]["segment"].endswith(",inf)")
 
 
+def test_a_test_for_what_has_no_reference_says_so_where_there_is_one(tmp_path: Path) -> None:
+    by_age = {"by": "feature.age", "edges": [30, 50]}
+    pool = {"detector": "growing-pool", "settings": {"segments": by_age, "learn": 100}}
+    for refused in replayed(tmp_path, made_rows(4000), pool).watches:
+        assert refused["status"] == "refused"
+        assert "growing-pool is for what has none" in refused["status_reason"]
+    # What reference rows say nothing about is watched.
+    by_region = pool | {"settings": {"segments": {"by": "context.region"}, "learn": 100}}
+    told = replayed(tmp_path, made_rows(4000), by_region)
+    assert {one["status"] for one in told.watches} == {"armed"}
+    # The usual watch of versions without a reference has nothing to say of others.
+    usual = {"name": "loss_without_reference"}
+    (silent,) = replayed(tmp_path, made_rows(4000), usual).watches
+    assert silent["status"] != "refused"
+
+
 def test_a_segment_with_too_little_traffic_says_so(tmp_path: Path) -> None:
     rows = made_rows(3000)
     rows["context.region"] = ["LI" if row % 40 == 0 else "EU" for row in range(3000)]
