@@ -1,10 +1,12 @@
 """How soon the console paints with 200 applications and a week of data, and how fast a plot is.
 
-Run ``python benchmarks/console.py [--json FILE] [--rows N] [--look]``. One application has ten
-million predictions of a week; the sums that the monitor keeps of them are made by SQL from the
-rows themselves, those of the other 199 are made up (hours of a week, minutes of a day). A real
-Chromium (Debian: apt-get install chromium) opens the page on the real monitor. The same plot is
-also asked of the rows by plain SQL, for the ratio. ``--look`` keeps the page up for looking at it.
+Run ``python benchmarks/console.py [--json FILE] [--rows N] [--folder DIR] [--look]``. One
+application has ten million predictions of a week; the sums that the monitor keeps of them are made
+by SQL from the rows themselves, those of the other 199 are made up (hours of a week, minutes of a
+day). A real Chromium (Debian: apt-get install chromium) opens the page on the real monitor. The
+same plot is also asked of the rows by plain SQL, for the ratio. What has a limit is held against
+the slowest of its runs; one that is missed ends it with status 1. ``--look`` keeps the page up for
+looking at it; ``--folder`` keeps the record, which takes minutes to lay, for another run that day.
 """
 
 import argparse
@@ -53,7 +55,13 @@ PORT = 18_471
 KEY = "lsm_benchmark"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 REPEATS = 15
-LIMIT_PAINT_MS, LIMIT_QUERY_MS = 1000.0, 500.0
+LIMITS_MS = {
+    "first paint, 200 applications": 1000.0,
+    "plot of a week, by hours": 500.0,
+    "plot of a day, by minutes": 500.0,
+    "scrape of the monitor": 20.0,
+}
+"""What is not to be exceeded, by its figure's name."""
 PATH = f"/v1/applications/{made_fleet.name(1)}"
 IDLE = f"/v1/applications/{made_fleet.name(29)}"
 
@@ -107,6 +115,19 @@ async def lay(url: str, rows: int) -> dict[str, str]:
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
+    return names
+
+
+def laid(url: str, told: Path, rows: int) -> dict[str, str]:
+    """Lay the record, unless a run before has left it here; from when to when it goes."""
+    if told.exists():
+        names: dict[str, str] = json.loads(told.read_text())
+        return names
+    began = time.monotonic()
+    asyncio.run(upgrade(url.replace("postgresql://", "postgresql+asyncpg://", 1)))
+    names = asyncio.run(lay(url, rows))
+    print(f"laid in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    told.write_text(json.dumps(names))
     return names
 
 
@@ -231,6 +252,8 @@ def measure(address: str, url: str, names: dict[str, str], chromium: str) -> dic
     found["plot of a day, by minutes"] = figures(queries(address, f"{plot}?{quoted}"))
     found["newest rows beside the reference"] = figures(queries(address, f"{PATH}/distributions"))
     found["the same of an idle application"] = figures(queries(address, f"{IDLE}/distributions"))
+    queries(address, "/metrics")  # The record is read for the first scrape, later beside them.
+    found["scrape of the monitor"] = figures(queries(address, "/metrics"))
     found["plot of a week, from the rows by SQL"] = figures([asyncio.run(rows_by_sql(url, names))])
     return found
 
@@ -240,6 +263,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--look", action="store_true")
     parser.add_argument("--serve", metavar="URL", help=argparse.SUPPRESS)
     wishes = parser.parse_args()
@@ -252,16 +276,14 @@ def main() -> None:
     # Ended from outside, it stops what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="leadsman-bench-") as name:
-        folder = Path(name)
+        folder = wishes.folder or Path(name)
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         options = {"fsync": "off", "shared_buffers": "512MB", "max_wal_size": "8GB"}
         server = EmbeddedPostgres(folder / "postgres", options=options)
         url = server.start()
         try:
-            asyncio.run(upgrade(url.replace("postgresql://", "postgresql+asyncpg://", 1)))
-            began = time.monotonic()
-            names = asyncio.run(lay(url, wishes.rows))
-            print(f"laid in {time.monotonic() - began:.0f} s", file=sys.stderr)
+            names = laid(url, folder / "laid.json", wishes.rows)
             with monitor(url) as address:
                 if wishes.look:
                     print(f"{address} key {KEY}; Ctrl-C ends it", flush=True)
@@ -269,6 +291,7 @@ def main() -> None:
                 found = measure(address, url, names, chromium)
         finally:
             server.stop()
+    missed = [label for label, limit in LIMITS_MS.items() if found[label]["slowest_ms"] > limit]
     summary = {
         "command": "python benchmarks/console.py",
         "rows": wishes.rows,
@@ -276,7 +299,8 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "load_average": [round(one, 2) for one in os.getloadavg()],
-        "limits_ms": {"first paint": LIMIT_PAINT_MS, "plot": LIMIT_QUERY_MS},
+        "limits_ms": LIMITS_MS,
+        "missed": missed,
         "figures": found,
         "rows_by_sql_over_summaries": round(
             found["plot of a week, from the rows by SQL"]["median_ms"]
@@ -285,12 +309,15 @@ def main() -> None:
         ),
     }
     for label, told in found.items():
-        print(f"{label:<40} {told['median_ms']:>9,.1f} ms, slowest {told['slowest_ms']:>9,.1f} ms")
+        limit = LIMITS_MS.get(label)
+        met = "MISSED" if label in missed else "met"
+        held = "" if limit is None else f" (limit {limit:,.0f}: {met})"
+        print(f"{label:<40} {told['median_ms']:>9,.1f} ms, slowest {told['slowest_ms']:,.1f}{held}")
     print(f"by SQL over from the sums: {summary['rows_by_sql_over_summaries']}x")
-    print(f"limits: first paint {LIMIT_PAINT_MS:.0f} ms, plot {LIMIT_QUERY_MS:.0f} ms")
     print(f"load average: {summary['load_average']}")
     if wishes.json is not None:
         wishes.json.write_text(json.dumps(summary, indent=2) + "\n")
+    sys.exit(1 if missed else 0)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import NEEDS_CHROMIUM, Visit, visit
-from tests.support.consoles import CONSOLE, aside, bad_release, console_of
+from tests.support.browser import NEEDS_CHROMIUM, Visit, chromium, visit
+from tests.support.consoles import CONSOLE, aside, bad_release, console_of, settings_of
+from tests.support.monitor_api import add_keys, listening
 from tests.support.postgres import execute
+from tests.support.service import free_ports
 
 VIEWS = (
     "#/", "#/applications/loans", "#/incidents/1", "#/settings", "#/webhooks/1", "#/models",
@@ -17,6 +21,16 @@ VIEWS = (
 )  # fmt: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), NEEDS_CHROMIUM]
+
+
+QUIET = (
+    "INSERT INTO applications (id, name, task, latency_objective_ms)"
+    " VALUES (1, 'quiet', 'binary', 100)"
+)
+ALERT = (
+    "INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail, opened_at)"
+    " VALUES (1, '1', 'loss', 'page', 'firing', 'quiet: it errs', '{}', now())"
+)
 
 
 def _expect_alarm(one: Visit) -> None:
@@ -91,22 +105,53 @@ def test_an_alarm_is_seen_followed_decided_and_closed(database: str) -> None:
 
 
 def test_the_page_hears_of_an_alert_by_itself(database: str) -> None:
-    execute(database, "INSERT INTO applications (id, name, task, latency_objective_ms)"
-            " VALUES (1, 'quiet', 'binary', 100)")  # fmt: skip
+    execute(database, QUIET)
     with console_of(database) as (base, browser), visit(browser, base, key="lsm_reader") as one:
         expect(one.page.get_by_text("Nothing is wrong")).to_be_visible()
         expect(one.page.get_by_text("live", exact=True)).to_be_visible()
-        aside(
-            database,
-            "INSERT INTO alerts (application_id, subject, kind, tier, state, title, detail,"
-            " opened_at) VALUES (1, '1', 'loss', 'page', 'firing', 'quiet: it errs', '{}', now())",
-        )
+        aside(database, ALERT)
         expect(one.page.get_by_text("1 of 1 application is in alarm")).to_be_visible()
         expect(one.page.get_by_role("link", name="it errs")).to_be_visible()
         # Only what the filter names stays, and the link says it.
         one.page.get_by_label("Filter applications").fill("nobody")
         expect(one.page.get_by_text("No application is like that.")).to_be_visible()
         assert one.page.url.endswith("#/?q=nobody")
+
+
+def test_a_monitor_that_was_away_is_heard_again_and_what_happened_meanwhile_is_shown(
+    database: str,
+) -> None:
+    execute(database, QUIET)
+    asyncio.run(add_keys(database))
+    settings, port = settings_of(database), free_ports(1)[0]
+    with ExitStack() as stack, chromium() as browser:
+        base = stack.enter_context(listening(settings, port))
+        with visit(browser, base, key="lsm_reader") as one:
+            expect(one.page.get_by_text("Nothing is wrong")).to_be_visible()
+            expect(one.page.get_by_text("live", exact=True)).to_be_visible()
+            stack.close()
+            expect(one.page.get_by_text("no connection", exact=True)).to_be_visible()
+            expect(one.page.locator("#banner")).to_contain_text("No connection to the monitor")
+            aside(database, ALERT)
+            stack.enter_context(listening(settings, port))
+            # Nobody touches the page.
+            expect(one.page.get_by_text("live", exact=True)).to_be_visible()
+            _expect_alarm(one)
+            expect(one.page.locator("#banner")).not_to_contain_text("No connection")
+
+
+def test_a_monitor_that_stands_still_is_noticed_although_it_answers(database: str) -> None:
+    stood = (datetime.now(UTC) - timedelta(minutes=20)).isoformat()
+    with console_of(database) as (base, browser), visit(browser, base, key="lsm_reader") as one:
+        one.page.clock.install()
+        now = {"last_turn_at": datetime.now(UTC).isoformat()}
+        one.page.route("**/readyz", lambda route: route.fulfill(json=now))
+        one.page.reload()
+        expect(one.page.get_by_text("live", exact=True)).to_be_visible()
+        expect(one.page.locator("#banner")).to_be_hidden()
+        now["last_turn_at"] = stood
+        one.page.clock.fast_forward(31_000)
+        expect(one.page.locator("#banner")).to_contain_text("it sees no new alarm")
 
 
 def test_a_read_key_sees_and_cannot_act_and_a_wrong_one_is_refused(

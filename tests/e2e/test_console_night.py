@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -113,6 +114,69 @@ def test_parts_of_the_traffic_stand_apart_the_worst_first(
         assert all(" to " in cells[2] for cells in told)
         assert all(int(cells[5]) > 0 for cells in told)
         assert "loan:2" in told[0][0]
+
+
+def test_a_link_that_was_sent_shows_what_its_sender_saw(
+    night: tuple[str, str, Browser],
+) -> None:
+    _database, base, browser = night
+    with visit(browser, base) as one:
+        page = one.page
+        # Whoever follows it signs in first, and is there.
+        page.goto(f"{base}/#/?q=loan&state=alarm")
+        one.sign_in("lsm_reader")
+        expect(page.get_by_label("Filter applications")).to_have_value("loan")
+        expect(page.locator(".tile[aria-current]")).to_have_text("1in alarm")
+        one.open("#/?q=nobody")
+        expect(page.get_by_text("No application is like that.")).to_be_visible()
+        ranges = page.get_by_role("navigation", name="Stretch of time")
+        one.open("#/applications/loans?range=6h&evidence=loss_difference")
+        expect(ranges.locator("[aria-current]")).to_have_text("6h")
+        expect(page.get_by_label("Of", exact=True)).to_have_value("loss_difference")
+        whole = page.evaluate(
+            "fetch('/v1/applications/loans/plots/loss', {headers: {Authorization:"
+            " `Bearer ${sessionStorage.getItem('leadsman-key')}`}}).then(a => a.json())"
+        )
+        start = datetime.fromisoformat(whole["start"]) + timedelta(hours=1)
+        stretch = [start, start + timedelta(minutes=30)]
+        link = "&".join(
+            f"{name}={at:%Y-%m-%dT%H:%M:%S}Z"
+            for name, at in zip(("from", "to"), stretch, strict=True)
+        )
+        one.open(f"#/applications/loans?{link}")
+        told = f"{stretch[0]:%Y-%m-%d %H:%M} to {stretch[1]:%Y-%m-%d %H:%M} UTC"
+        expect(page.get_by_text(told)).to_be_visible()
+        expect(ranges.locator("[aria-current]")).to_have_count(0)
+        one.open("#/settings?application=loans")
+        expect(page.get_by_role("group", name="Watches of loans")).to_be_visible()
+        one.open("#/runbook/alert-loss")
+        expect(page.locator("#alert-loss")).to_be_focused()
+
+
+def test_an_alarm_on_the_axis_of_time_leads_to_its_incident(
+    night: tuple[str, str, Browser],
+) -> None:
+    _database, base, browser = night
+    with visit(browser, base, key="lsm_reader") as one:
+        page = one.page
+        one.open("#/applications/loans")
+        chart = page.get_by_role("region", name="Loss over time").locator(".u-over")
+        box = chart.bounding_box()
+        assert box is not None
+        for x in range(2, int(box["width"]), 4):
+            page.mouse.move(box["x"] + x, box["y"] + 50)
+            if chart.evaluate("over => over.style.cursor") == "pointer":
+                break
+        expect(page.locator(".readout").first).to_contain_text("(incident ")
+        page.mouse.down()
+        page.mouse.up()
+        expect(page.get_by_role("heading", name="Evidence of the alarm")).to_be_visible()
+        number = page.url.rpartition("/")[2]
+        # The same without a mouse.
+        one.open("#/applications/loans")
+        page.get_by_text("on the axis of time").click()
+        page.locator(f"#marks a[href='#/incidents/{number}']").first.press("Enter")
+        expect(page.get_by_role("heading", name="Evidence of the alarm")).to_be_visible()
 
 
 def test_commands_in_an_alerts_text_are_typed_and_its_runbook_is_a_link_away(

@@ -17,20 +17,24 @@ from tests.support.stories import Model, Story
 CONSOLE = Path(dashboards.__file__).parent / "console"
 
 
-@contextmanager
-def console_of(url: str) -> Iterator[tuple[str, Browser]]:
-    """A monitor of a record, which reads nothing, and a browser; keys lsm_admin and lsm_reader.
-
-    The browser comes last and goes first: while it is there this thread has a running event loop.
-    """
-    settings = Settings(
+def settings_of(url: str) -> Settings:
+    """Of a monitor with a console, beside which no serving runs."""
+    return Settings(
         database_url=url,
         console_dir=CONSOLE,
         remedy_mode=Mode.PROPOSE,
         webhook_allow_private=True,
         serving_url="http://127.0.0.1:9",
     )
-    with monitor_api(settings) as client, chromium() as browser:
+
+
+@contextmanager
+def console_of(url: str) -> Iterator[tuple[str, Browser]]:
+    """A monitor of a record, which reads nothing, and a browser; keys lsm_admin and lsm_reader.
+
+    The browser comes last and goes first: while it is there this thread has a running event loop.
+    """
+    with monitor_api(settings_of(url)) as client, chromium() as browser:
         yield str(client.base_url).rstrip("/"), browser
 
 

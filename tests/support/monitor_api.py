@@ -34,25 +34,32 @@ async def add_keys(url: str) -> None:
 
 
 @contextmanager
-def monitor_api(settings: Settings, *, key: str = "admin") -> Iterator[httpx.Client]:
-    """A client of a monitor that only shows what was concluded; its keys are made first."""
-    asyncio.run(add_keys(settings.database_url))
+def listening(settings: Settings, port: int = 0) -> Iterator[str]:
+    """Address of a monitor that only shows what was concluded."""
     config = uvicorn.Config(
-        create_app(settings, with_loop=False), port=0, log_config=None, lifespan="on"
-    )
+        create_app(settings, with_loop=False), port=port, log_config=None, lifespan="on",
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    headers = {"Authorization": f"Bearer lsm_{key}"}
     try:
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False
-        ) as client:
-            yield client
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def monitor_api(settings: Settings, *, key: str = "admin") -> Iterator[httpx.Client]:
+    """A client of one; its keys are made first."""
+    asyncio.run(add_keys(settings.database_url))
+    headers = {"Authorization": f"Bearer lsm_{key}"}
+    with (
+        listening(settings) as address,
+        httpx.Client(base_url=address, headers=headers, trust_env=False) as client,
+    ):
+        yield client

@@ -51,29 +51,42 @@ export async function readiness() {
   try { return await (await fetch("/readyz")).json(); } catch { return null; }
 }
 
-// Server-sent events over fetch, since EventSource sends no Authorization.
+// Server-sent events over fetch, since EventSource sends no Authorization. What changed while nothing was heard is
+// not told again, so each new connection asks for everything anew. A stream that is silent for longer than the
+// monitor's comments are apart is dead, whatever the network says.
+const SILENT = 45000;
 export async function listen(changed, standing, signal) {
-  let pause = 1000;
+  let pause = 1000, again = false;
   while (!signal.aborted) {
+    const attempt = new AbortController(), leave = () => attempt.abort();
+    signal.addEventListener("abort", leave);
+    let watchdog = setTimeout(leave, SILENT);
     try {
-      const answer = await fetch("/v1/events", { headers: { Authorization: `Bearer ${key()}` }, signal });
+      const answer = await fetch("/v1/events", { headers: { Authorization: `Bearer ${key()}` }, signal: attempt.signal });
+      if (answer.status === 401) return changed(["key"]);
       if (!answer.ok) throw new Problem(answer.status, {});
       standing(true);
+      if (again) changed(["all"]);
+      again = true;
       pause = 1000;
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let kept = ""; ;) {
         const { value, done } = await reader.read();
         if (done) break;
+        clearTimeout(watchdog);
+        watchdog = setTimeout(leave, SILENT);
         const parts = (kept + value).split("\n\n");
         kept = parts.pop();
         for (const part of parts) {
           if (part.includes("event: changed")) changed(JSON.parse(part.split("data: ")[1]));
         }
       }
-    } catch (error) {
+    } catch {
       if (signal.aborted) return;
       standing(false);
-      if (error.status === 401) return;
+    } finally {
+      clearTimeout(watchdog);
+      signal.removeEventListener("abort", leave);
     }
     await new Promise((resume) => setTimeout(resume, pause));
     pause = Math.min(pause * 2, 15000);

@@ -53,7 +53,7 @@ function heading(app, health, marks, colour) {
   const names = versionsOf(health.policy);
   return h("div", {}, crumbs(link("#/", "Fleet"), h("span", { "aria-current": "page" }, app)),
     h("div", { class: "row between top" }, h("div", { class: "row" }, h("h1", {}, app), pill(standing(one))),
-      h("div", { class: "row" }, button(health.automation.switch.enabled ? "Automation off…" : "Automation on…", () => turn(!health.automation.switch.enabled, app)), health.revision > 1 ? button("Roll back…", () => rollBack(app), "quiet danger") : null)),
+      h("div", { class: "row" }, button(`Switch automation ${health.automation.switch.enabled ? "off" : "on"}…`, () => turn(!health.automation.switch.enabled, app)), health.revision > 1 ? button("Roll back…", () => rollBack(app), "quiet danger") : null)),
     h("p", { class: "soft lead" }, names.length ? h("span", { class: "row tight versions" }, names.map((v) => h("span", { class: "chip mono" }, dot(colour(v)), v))) : null,
       health.revision ? h("span", {}, `Revision ${health.revision}: ${route(health.policy)}`, since ? [", ", time(since.at), "."] : ".") : "No route yet."),
     health.automation.enabled ? null : h("p", { class: "note warn" }, `Automation is off${health.automation.of_all.enabled ? "" : " for all applications"}: alarms tell, nothing acts.`),
@@ -78,20 +78,20 @@ const scaled = (values, scale) => values.map((v) => (v === null ? null : v * sca
 function lossSection(loss, shown, box, colour, range, here) {
   const { start, end } = box;
   const ranges = h("nav", { class: "ranges", "aria-label": "Stretch of time" }, Object.keys(RANGES).map((one) => link(here({ range: one, from: null, to: null }), one, { "aria-current": one === range ? "true" : null })));
-  const about = `Mean per version in stretches of ${duration(loss?.step_s)}, with its 95 % interval. Draw over a stretch to look closer.`;
+  const about = `Mean per version in stretches of ${duration(loss?.step_s)}, with its 95 % interval. Draw over a stretch to look closer; an alarm leads to its incident.`;
   return section("h-loss", "Loss over time", h("div", { class: "row between" }, h("p", { class: "soft small" }, range ? about : `${moment(iso(start))} to ${moment(iso(end))} UTC. ${about}`), ranges),
-    loss?.lines.length ? plot("loss", lines(loss, colour, { limits: true }), { marks: shown, height: 300, ...box }) : empty("No label came in this time."),
+    loss?.lines.length ? plot("loss", lines(loss, colour, { limits: true }), { unit: "mean loss", marks: shown, height: 300, ...box }) : empty("No label came in this time."),
     shown.length ? h("details", { id: "marks" }, h("summary", {}, `${plural(shown.length, "mark")} on the axis of time`), table("Marks, newest first", ["When (UTC)", "Kind", "What"], [...shown].reverse().map((m) => [moment(m.at * 1000), pill(m.kind, m.kind === "alarm" ? m.tier : m.kind), m.alert ? link(`#/incidents/${m.alert}`, m.title) : m.title]))) : null);
 }
 
 function labelsAndService(told, box, colour) {
   const small = (id, title, about, signal, rest = {}) => section(id, title, h("p", { class: "soft small" }, about),
-    told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), step: told[signal].step_s, at: l.at, value: l.n })) : lines(told[signal], colour, rest), { height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
+    told[signal].lines.length ? plot(title, rest.n ? told[signal].lines.map((l) => ({ label: l.versions, colour: colour(l.versions), step: told[signal].step_s, at: l.at, value: l.n })) : lines(told[signal], colour, rest), { unit: rest.unit ?? "share", height: 170, ...box }) : empty(rest.none ?? "Nothing in this time."));
   return h("div", { class: "grid" },
-    small("h-traffic", "Traffic", `Answers in each stretch of ${duration(told["service.default"]?.step_s)}.`, "service.default", { n: true }),
+    small("h-traffic", "Traffic", `Answers in each stretch of ${duration(told["service.default"]?.step_s)}.`, "service.default", { n: true, unit: "answers" }),
     small("h-late", "Late answers", "Share that came after the latency objective.", "service.latency"),
     small("h-default", "Default answers", "Share that no model gave in time; never counted as drift.", "service.default"),
     small("h-errors", "Errors", "Share of answers whose model failed.", "service.error"),
-    small("h-delay", "Label delay", "Minutes from the prediction to its label.", "label.delay", { scale: 1 / 60, none: "No label came in this time." }),
+    small("h-delay", "Label delay", "Minutes from the prediction to its label.", "label.delay", { scale: 1 / 60, unit: "minutes", none: "No label came in this time." }),
     small("h-coverage", "Missing labels", "Share of predictions still without a label when they should have one.", "label.coverage", { none: "Not known yet: labels are still expected." }));
 }

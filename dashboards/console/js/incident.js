@@ -1,7 +1,7 @@
 import { get, name } from "./api.js";
 import { acknowledge, button, decide, endSilence, path, readOnly, resolve, rollBack, silence } from "./actions.js";
 import { h, pill, time, link, table, section, crumbs, terms, prose } from "./dom.js";
-import { clock, day, duration, moment, number, words } from "./format.js";
+import { clock, day, duration, moment, number, plural, words } from "./format.js";
 import { palette, plot } from "./plot.js";
 
 const PARTS = ["Since when", "How sure", "How bad", "Where", "What was done", "How it ends"];
@@ -50,9 +50,9 @@ function why(alert) {
   const onset = alert.alarms[0].onset_at, marks = [{ at: new Date(alert.alarms[0].alarmed_at) / 1000, kind: "alarm", title: "alarm" }];
   const test = alert.recovery;
   return section("h-why", "Evidence of the alarm",
-    points.length > 1 ? plot("evidence of the alarm", [line], { logarithmic: true, height: 200, threshold: 1, marks: marks.filter((m) => m.at <= line.at.at(-1) + 1) }) : null,
-    terms([["Statistic", `${number(alert.alarms[0].statistic)}; it alarms at ${number(alert.alarms[0].threshold)}`], ["Before", mean(evidence.before)], ["After", mean(evidence.after)], onset ? ["Onset, estimated", `${moment(onset)}:${clock(onset).slice(6)} UTC`] : null, ["Unit of the test", evidence.unit],
-      alert.state !== "resolved" && test ? ["Recovery", `${number(test.statistic)} of 1 after ${test.rows} rows`] : null]),
+    points.length > 1 ? plot("evidence of the alarm", [line], { unit: "evidence", logarithmic: true, height: 200, threshold: 1, marks: marks.filter((m) => m.at <= line.at.at(-1) + 1) }) : null,
+    terms([["Statistic", `${number(alert.alarms[0].statistic)}; it alarms at ${number(alert.alarms[0].threshold)}`], ["Before", mean(evidence.before)], ["After", mean(evidence.after)], onset ? ["Onset, estimated", `${moment(onset)}:${clock(onset).slice(6)} UTC`] : null, ["A step of the test", evidence.unit],
+      alert.state !== "resolved" && test ? ["Recovery", `evidence ${number(test.statistic)} from ${plural(test.rows, "row")} since the alarm; it resolves at 1`] : null]),
     evidence.moved?.length ? [h("h3", {}, "Moved most"), h("ol", {}, evidence.moved.map((m) => h("li", {}, h("code", {}, m.signal ?? m.segment ?? m.name ?? ""), ` by ${number(m.distance)} standard errors`)))] : null);
 }
 

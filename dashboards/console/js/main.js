@@ -19,7 +19,7 @@ const VIEWS = [
   [/^\/runbook(?:\/([\w-]+))?$/, "fleet", ["runbook"], (m, query, view) => view.runbook(m[1])],
 ];
 const fetched = async (names) => (await Promise.all(names.map((name) => import(`./${name}.js`))))[0];
-const CALM = 5000, STALE = 180000;
+const CALM = 5000, STALE = 180000, LOOK = 30000;
 const [main, top, live, banner, progress] = ["main", "top", "live", "banner", "progress"].map((id) => document.getElementById(id));
 let turn = 0, hearing = null, shown = null, later = null, drawn = 0;
 
@@ -142,6 +142,8 @@ document.getElementById("leave").addEventListener("click", () => { forget(); doo
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => show());
 addEventListener("online", () => stand());
+// A monitor that stands still tells of no change: so it is asked whether it reads.
+setInterval(() => { if (hearing) stand(); }, LOOK);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show({ quietly: true }));
 onChange(() => show({ quietly: true, asked: true }));
 // The link of an alert's text: ?application=loans&alert=17.

@@ -28,7 +28,9 @@ function ticks(u, splits, _axis, _space, step) {
   let before = null;
   return splits.map((stamp) => {
     const text = iso(stamp), date = `${Number(text.slice(8, 10))} ${MONTHS[text.slice(5, 7) - 1]}`;
-    const shown = step >= 86400 ? date : `${step < 1 ? text.slice(11, 21) : step < 60 ? text.slice(11, 19) : text.slice(11, 16)}${date === before ? "" : `\n${date}`}`;
+    // The first one says which clock it is.
+    const day = before === null ? `${date}, UTC` : date;
+    const shown = step >= 86400 ? day : `${step < 1 ? text.slice(11, 21) : step < 60 ? text.slice(11, 19) : text.slice(11, 16)}${date === before ? "" : `\n${day}`}`;
     before = date;
     return shown;
   });
@@ -40,8 +42,9 @@ const decades = (low, high) => Array.from({ length: Math.floor(Math.log10(high *
 const power = (value) => (value >= 0.01 && value < 1000 ? String(value) : `10${raised(Math.round(Math.log10(value)))}`);
 
 /* lines: [{label, colour, dash?, step?, at, value, low?, high?, limit?, reference?}], times in seconds since 1970;
-   marks: [{at, kind, title, tier?, revision?}]; zoom(start, end) is called with a stretch that was drawn over. */
-export function plot(title, lines, { marks = [], logarithmic = false, height = 260, threshold = null, start, end, zoom = null, zero = true } = {}) {
+   marks: [{at, kind, title, tier?, revision?, alert?}], where one with an alert leads to its incident; unit is what the
+   upright axis counts; zoom(start, end) is called with a stretch that was drawn over. */
+export function plot(title, lines, { unit, marks = [], logarithmic = false, height = 260, threshold = null, start, end, zoom = null, zero = true } = {}) {
   const referred = references(lines), levels = referred.map((one) => [one.value, one.colour, REFERENCE]);
   for (const limit of new Set(lines.map((line) => line.limit).filter(known))) levels.push([limit, css("--bad"), LIMIT]);
   if (threshold !== null) levels.push([threshold, css("--bad"), THRESHOLD]);
@@ -61,12 +64,13 @@ export function plot(title, lines, { marks = [], logarithmic = false, height = 2
     height, series, bands, padding: [14, room(start ?? data[0][0], end ?? data[0].at(-1)), 0, 0], legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: zoom !== null, y: false, setScale: false } },
     scales: { x: { time: true, ...(start && end ? { range: [start, end] } : {}) }, y: logarithmic ? { distr: 3, log: 10, range: log } : { range: linear } },
-    axes: [{ ...axis, values: ticks, space: (u, place, low, high, width) => labelled(high - low) + (width < 500 ? 6 : 22), size: 38 }, { ...axis, size: (u, at) => 18 + 7 * Math.max(3, ...(at ?? []).map((text) => text.length)), values: (u, at) => at.map((v) => (v === null ? "" : logarithmic ? power(v) : number(v))),
+    axes: [{ ...axis, values: ticks, space: (u, place, low, high, width) => labelled(high - low) + (width < 500 ? 6 : 22), size: 38 }, { ...axis, label: unit, labelSize: 18, labelGap: 2, labelFont: axis.font, size: (u, at) => 18 + 7 * Math.max(3, ...(at ?? []).map((text) => text.length)), values: (u, at) => at.map((v) => (v === null ? "" : logarithmic ? power(v) : number(v))),
       ...(logarithmic ? { splits: (u, place, low, high) => decades(low, high), filter: (u, at) => at } : {}) }],
     tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
     hooks: {
       draw: [(u) => draw(u, levels, marks)],
-      setCursor: [(u) => { readout.textContent = reading(u, lines, marks); }],
+      setCursor: [(u) => { readout.textContent = reading(u, lines, marks); u.over.style.cursor = led(u, marks) ? "pointer" : ""; }],
+      ready: [(u) => u.over.addEventListener("click", () => { const mark = u.select.width <= 8 && led(u, marks); if (mark) location.hash = `#/incidents/${mark.alert}`; })],
       setSelect: [(u) => { if (zoom && u.select.width > 8) zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }],
     },
   };
@@ -162,10 +166,13 @@ function draw(u, levels, marks) {
   c.restore();
 }
 
+const near = (u, marks) => marks.filter((m) => Math.abs(u.valToPos(m.at, "x") - u.cursor.left) < 5);
+// The mark under the cursor that leads to an incident: what wakes people before what informs.
+const led = (u, marks) => near(u, marks).filter((m) => m.alert).sort((a, b) => (a.tier === "info") - (b.tier === "info"))[0];
+
 function reading(u, lines, marks) {
   const place = u.cursor.idx;
   if (place === null || place === undefined || !u.data[0].length || u.cursor.left < 0) return "\u00a0";
-  const near = marks.filter((m) => Math.abs(u.valToPos(m.at, "x") - u.cursor.left) < 5).map((m) => m.title);
   const said = [];
   let column = 1;
   for (const line of lines) {
@@ -176,7 +183,7 @@ function reading(u, lines, marks) {
     }
     column += line.low ? 3 : 1;
   }
-  return [`${iso(u.data[0][place]).slice(0, 19).replace("T", " ")} UTC`, ...said, ...near.slice(0, 2)].join("  ·  ");
+  return [`${iso(u.data[0][place]).slice(0, 19).replace("T", " ")} UTC`, ...said, ...near(u, marks).slice(0, 2).map((m) => (m.alert ? `${m.title} (incident ${m.alert})` : m.title))].join("  ·  ");
 }
 
 function spoken(title, lines, marks) {

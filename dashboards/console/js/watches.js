@@ -67,6 +67,6 @@ export const evidence = {
     const pick = h("select", { id: "evidence", onchange: () => { location.hash = here({ evidence: pick.value || null }); } }, h("option", { value: "" }, "the loss"), known.map((signal) => h("option", { value: signal, selected: signal === wanted }, signal)));
     const seen = lines.some((line) => line.at.some((at) => at >= box.start && at <= box.end));
     return section("h-evidence", "Evidence of the watches", h("div", { class: "row between" }, h("p", { class: "soft small" }, "Each test's statistic relative to the line at which it alarms; logarithmic. After an alarm a test begins anew."), h("div", { class: "pick" }, h("label", { for: "evidence" }, "Of"), pick)),
-      seen ? plot("evidence against all is well", lines, { marks: marks.filter((m) => m.kind !== "remedy" && m.tier !== "info"), logarithmic: true, height: 220, threshold: 1, ...box }) : empty("No watch of this gathered evidence in this time."));
+      seen ? plot("evidence against all is well", lines, { unit: "evidence", marks: marks.filter((m) => m.kind !== "remedy" && m.tier !== "info"), logarithmic: true, height: 220, threshold: 1, ...box }) : empty("No watch of this gathered evidence in this time."));
   },
 };
