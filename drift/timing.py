@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from drift.base import Values, checked_values
 from drift.errors import InsufficientDataError, InvalidObservationError
@@ -38,7 +37,9 @@ def delay_refusal(losses: Values, ages: Values, *, stratified: bool) -> str | No
     pvalue, least, most = _groups(losses, groups)
     if not np.ptp(losses):
         return None
-    pvalue = min(1.0, 2.0 * min(pvalue, float(stats.kendalltau(losses, ages).pvalue)))
+    from scipy.stats import kendalltau  # a second of its own, so not before a watch is armed
+
+    pvalue = min(1.0, 2.0 * min(pvalue, float(kendalltau(losses, ages).pvalue)))
     if pvalue >= ALPHA:
         return None
     return (
@@ -78,7 +79,9 @@ def _groups(losses: Values, groups: NDArray[np.int64]) -> tuple[float, float, fl
     means = [float(part.mean()) for part in parts]
     if len(parts) < 2 or not np.ptp(np.concatenate(parts)):
         return 1.0, min(means, default=0.0), max(means, default=0.0)
-    return float(stats.kruskal(*parts).pvalue), min(means), max(means)
+    from scipy.stats import kruskal
+
+    return float(kruskal(*parts).pvalue), min(means), max(means)
 
 
 def _checked_pair(losses: Values, other: Values, what: str) -> tuple[Values, Values]:

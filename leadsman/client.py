@@ -7,8 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import httpx
-
 from leadsman.connection import Connection
 from leadsman.errors import LostAnswerError, RefusedError, UnreachableError
 
@@ -35,6 +33,9 @@ class Client:
         self, connection: Connection, *, timeout: float = 120.0, pauses: Sequence[float] = PAUSES
     ) -> None:
         self._pauses = pauses
+        # Half of what the command line would take to say its help.
+        import httpx
+
         headers = {"Authorization": f"Bearer {connection.key}"} if connection.key else {}
         self.connection = connection
         # No proxies from the environment: the service is asked where it is.
@@ -78,6 +79,8 @@ class Client:
         UnreachableError
             If nobody listens.
         """
+        from httpx import ConnectError
+
         headers = {"Idempotency-Key": key}
         url = self.connection.serving_url + path
         reason = ""
@@ -85,7 +88,7 @@ class Client:
             try:
                 return self._call("POST", url, body, {"headers": headers})
             except UnreachableError as error:
-                if isinstance(error.__cause__, httpx.ConnectError) and not reason:
+                if isinstance(error.__cause__, ConnectError) and not reason:
                     raise
                 reason = error.reason
             except RefusedError as error:
@@ -106,13 +109,15 @@ class Client:
             raise
 
     def _call(self, method: str, url: str, body: object, options: Mapping[str, Any]) -> Any:
+        from httpx import HTTPError
+
         if method in CHANGES:
             options = {"headers": {"Idempotency-Key": str(uuid4())}, **options}
         if body is not None:
             options = {**options, "json": body}
         try:
             response = self._http.request(method, url, **options)
-        except httpx.HTTPError as error:
+        except HTTPError as error:
             raise UnreachableError(url, str(error) or type(error).__name__) from error
         if response.is_success:
             return response.json() if response.content else None

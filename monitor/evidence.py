@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from monitor.records import Json
 
@@ -81,7 +81,7 @@ class Sums:
 
 
 def _wilson(sums: Sums, mean: float, level: float) -> tuple[float | None, float | None]:
-    z = float(stats.norm.isf((1.0 - level) / 2))
+    z = -float(special.ndtri((1.0 - level) / 2))
     centre = (mean + z * z / (2 * sums.n)) / (1 + z * z / sums.n)
     half = z / (1 + z * z / sums.n) * (mean * (1 - mean) / sums.n + (z / (2 * sums.n)) ** 2) ** 0.5
     return max(0.0, centre - half), min(1.0, centre + half)
@@ -94,7 +94,7 @@ def _student(sums: Sums, mean: float, level: float) -> tuple[float | None, float
     if apart <= ROUNDING * sums.squares:
         return None, None
     variance = apart / (sums.n - 1)
-    half = float(stats.t.isf((1.0 - level) / 2, sums.n - 1)) * (variance / sums.n) ** 0.5
+    half = -float(special.stdtrit(sums.n - 1, (1.0 - level) / 2)) * (variance / sums.n) ** 0.5
     return mean - half, mean + half
 
 

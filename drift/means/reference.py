@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from drift.base import Values, checked_count, checked_number, checked_values
 from drift.errors import InsufficientDataError, InvalidSettingError
@@ -75,7 +75,7 @@ def from_counts(errors: int, n: int, *, confidence: float = 0.95, tolerance: flo
         raise InvalidSettingError("errors", f"at most n = {n}", errors)
     checked_number("confidence", confidence, above=0.0, below=1.0)
     checked_number("tolerance", tolerance, above=0.0, below=1.0, inclusive=True)
-    share = 1.0 if errors == n else float(stats.beta.ppf(confidence, errors + 1, n - errors))
+    share = 1.0 if errors == n else float(special.betaincinv(errors + 1, n - errors, confidence))
     return min(share + tolerance, 1.0)
 
 

@@ -2,31 +2,17 @@
 
 import io
 import pickle
-from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base
-from river import drift as river_drift
-from river.drift import binary
 
 from drift.base import Alarm, Settings, Update, Values, checked_grants, checked_values
 from drift.checkpoint import pack, unpack
 from drift.errors import CheckpointError, InvalidObservationError, InvalidSettingError
 
-_NUMERIC: dict[str, Callable[..., base.DriftDetector]] = {
-    "adwin": river_drift.ADWIN,
-    "kswin": river_drift.KSWIN,
-    "page-hinkley": river_drift.PageHinkley,
-}
-_BINARY: dict[str, Callable[..., base.BinaryDriftDetector]] = {
-    "ddm": binary.DDM,
-    "eddm": binary.EDDM,
-    "fhddm": binary.FHDDM,
-    "hddm-a": binary.HDDMA,
-    "hddm-w": binary.HDDMW,
-}
+_NUMERIC = {"adwin": "ADWIN", "kswin": "KSWIN", "page-hinkley": "PageHinkley"}
+_BINARY = {"ddm": "DDM", "eddm": "EDDM", "fhddm": "FHDDM", "hddm-a": "HDDMA", "hddm-w": "HDDMW"}
 NAMES = tuple(sorted(_NUMERIC | _BINARY))
 """Detectors offered, by the name used in the literature."""
 
@@ -118,7 +104,7 @@ class Streaming:
         self._sum = float(total[0])
 
     def _step(self, value: float) -> bool:
-        if isinstance(self._detector, base.BinaryDriftDetector):
+        if self.name in _BINARY:
             error = value == 1.0
             self._detector.update(not error if self.name == "fhddm" else error)
         else:
@@ -132,11 +118,16 @@ class Streaming:
         estimate = getattr(self._detector, "estimation", None)
         return self._sum / self._since if estimate is None else float(estimate)
 
-    def _built(self) -> base.DriftDetector | base.BinaryDriftDetector:
+    def _built(self) -> Any:
+        # River brings scikit-learn and pandas along: seconds and a hundred megabytes, which only a
+        # process with such a detector pays.
+        from river import drift as river_drift
+        from river.drift import binary
+
         try:
             if self.name in _BINARY:
-                return _BINARY[self.name](**self._params)
-            return _NUMERIC[self.name](**self._params)
+                return getattr(binary, _BINARY[self.name])(**self._params)
+            return getattr(river_drift, _NUMERIC[self.name])(**self._params)
         except (TypeError, ValueError) as error:
             raise InvalidSettingError(self.name, "river's parameters", str(error)) from error
 

@@ -17,7 +17,7 @@ from leadsman.connection import resolve
 from leadsman.errors import CommandError
 from leadsman.rows import Reference, read_reference
 from leadsman.terminal import AsJson, champion_of, err, out, print_json
-from serving.replica.frameworks import MODULES
+from serving.replica.framework_modules import MODULES
 from serving.replica.inspection import (
     DamagedArtefactError,
     ForeignArtefactError,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,14 +68,14 @@ def intervals(n: NDArray[np.int64], total: Floats, squares: Floats) -> tuple[Flo
         Count, sum and sum of squares of each stretch; every count is positive.
     """
     mean = total / n
-    z = float(stats.norm.isf((1 - LEVEL) / 2))
+    z = -float(special.ndtri((1 - LEVEL) / 2))
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
     spread = np.maximum(mean * (1 - mean), 0.0) / n + (z / (2 * n)) ** 2
     wilson = z / (1 + z * z / n) * np.sqrt(spread)
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = squares - n * mean * mean
         variance = np.where(apart > ROUNDING * squares, apart, np.nan) / (n - 1)
-        student = stats.t.isf((1 - LEVEL) / 2, n - 1) * np.sqrt(variance / n)
+        student = -special.stdtrit(n - 1, (1 - LEVEL) / 2) * np.sqrt(variance / n)
     binary = squares == total
     low = np.where(binary, np.maximum(centre - wilson, 0.0), mean - student)
     high = np.where(binary, np.minimum(centre + wilson, 1.0), mean + student)

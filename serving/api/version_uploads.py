@@ -15,7 +15,7 @@ from serving.errors import (
     MalformedBodyError,
     shown,
 )
-from serving.replica.frameworks import MODULES
+from serving.replica.framework_modules import MODULES
 
 
 def _manifest(raw: Any) -> Manifest:

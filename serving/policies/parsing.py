@@ -15,7 +15,6 @@ from serving.policies.exp4 import Exp4
 from serving.policies.fields import Fields
 from serving.policies.shadow import Shadow
 from serving.policies.single import Single
-from serving.policies.thompson import Thompson
 
 FLOOR = 0.02
 """Smallest probability of an arm unless stated; half of an even split where that is less."""
@@ -75,7 +74,7 @@ def _cascade(policy: Mapping[str, Any]) -> Policy:
     return Cascade(stages)
 
 
-def _learner(make: type[Learner]) -> Callable[[Mapping[str, Any]], Policy]:
+def _learner(make: Callable[..., Learner]) -> Callable[[Mapping[str, Any]], Policy]:
     def parse_one(policy: Mapping[str, Any]) -> Policy:
         fields = Fields(policy, ("arms", "floor", "state_by", "loss_scale"))
         arms = fields.refs("arms", least=2)
@@ -87,6 +86,13 @@ def _learner(make: type[Learner]) -> Callable[[Mapping[str, Any]], Policy]:
         return made
 
     return parse_one
+
+
+def _thompson(*settings: Any) -> Learner:
+    # Only a route of this kind pays for scipy, in the time to start and in the memory of a worker.
+    from serving.policies.thompson import Thompson
+
+    return Thompson(*settings)
 
 
 def _custom(policy: Mapping[str, Any]) -> Policy:
@@ -102,7 +108,7 @@ def _custom(policy: Mapping[str, Any]) -> Policy:
         raise InvalidPolicyError([FieldError("/policy/class", expected, str(error))]) from error
 
 
-LEARNERS: dict[str, type[Learner]] = {"exp3": Exp3, "exp4": Exp4, "thompson": Thompson}
+LEARNERS: dict[str, Callable[..., Learner]] = {"exp3": Exp3, "exp4": Exp4, "thompson": _thompson}
 """Kinds that learn from feedback."""
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Policy]] = {

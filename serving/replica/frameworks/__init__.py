@@ -9,22 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from serving.replica.framework_modules import MODULES
+
 Block = npt.NDArray[np.float64]
 """Rows by features; null as NaN."""
-
-MODULES = {
-    "sklearn": "sklearn",
-    "python": "python_callable",
-    "tensorflow": "tensorflow",
-    "spark": "spark",
-    "pytorch": "pytorch",
-    "xgboost": "xgboost",
-    "lightgbm": "lightgbm",
-    "onnx": "onnx",
-    "mlflow": "mlflow",
-    "river": "river",
-}
-"""Module of this package that loads artefacts of a framework."""
 
 
 class ArtefactError(Exception):
