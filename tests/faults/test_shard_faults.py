@@ -109,9 +109,7 @@ def test_shards_that_change_hands_conclude_what_one_monitor_does(
         wait_until(lambda: monitors.held() == {first.pid: 2, second.pid: 2})
         wait_until(lambda: monitors.slowest() > 2)
         first.kill()
-        killed_at = time.monotonic()
         wait_until(lambda: monitors.held().get(second.pid) == 4)
-        taken_after = time.monotonic() - killed_at
         third = monitors.start()
         wait_until(lambda: monitors.held() == {second.pid: 2, third.pid: 2})
         reached = monitors.slowest()
@@ -124,8 +122,6 @@ def test_shards_that_change_hands_conclude_what_one_monitor_does(
         wait_until(lambda: monitors.held() == {second.pid: 2, third.pid: 2})
         wait_until(lambda: monitors.slowest() == SHIPMENTS + 1)
         assert monitors.ask(tokens) != before
-    # A killed one's session ends with it, so nobody waits for its leases to run out.
-    assert taken_after < 20
     undisturbed = asyncio.run(conclusions_of(empty_database))
     disturbed = asyncio.run(conclusions_of(database))
     assert undisturbed["alarms"]

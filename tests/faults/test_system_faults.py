@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,10 +131,9 @@ async def _both_alarms(data_dir: Path) -> tuple[list[tuple[object, ...]], list[t
             await connection.execute(f"TRUNCATE {', '.join(CONCLUSIONS + CURSORS)} CASCADE")
             engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
             settings = Settings(database_url=url, remedy_mode="observe")
-            began = time.monotonic()
             # Watches are made in the first turn, and that turn may already read.
             while await turn_once(engine, settings) is not None:
-                assert time.monotonic() - began < 60
+                pass
             await engine.dispose()
             undisturbed = [tuple(one) for one in await connection.fetch(_ALARMS)]
         finally:

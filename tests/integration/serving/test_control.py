@@ -109,7 +109,7 @@ def test_versions_are_deployed_rolled_back_and_restored(
     assert [one["revision"] for one in history] == [3, 2, 1]
 
 
-def test_a_rollback_under_load_is_fast_and_defaults_nothing(client: httpx.Client) -> None:
+def test_a_rollback_under_load_defaults_nothing(client: httpx.Client) -> None:
     client.put(ROUTE, json=single("m:1"))
     client.put(ROUTE, json=single("m:2"))
     predict(client)
@@ -125,16 +125,12 @@ def test_a_rollback_under_load_is_fast_and_defaults_nothing(client: httpx.Client
     for caller in callers:
         caller.start()
     time.sleep(0.3)
-    started = time.perf_counter()
     back = client.post(ROLLBACK)
-    seconds = time.perf_counter() - started
     time.sleep(0.3)
     done.set()
     for caller in callers:
         caller.join()
     assert back.status_code == 200
-    # Measured at about 30 ms; the rest is for a machine that does other things meanwhile.
-    assert seconds < 1.0
     assert not any(one["default"] for one in answers)
     assert {one["version"] for one in answers} == {"1", "2"}
     assert predict(client)["version"] == "1"
