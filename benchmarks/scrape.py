@@ -123,7 +123,7 @@ async def measure() -> dict[str, Any]:
 
     def parts(page: Page) -> Iterator[None]:
         yield from scrape.about(page)
-        yield from scrape.answers(page, counts)
+        yield from scrape.answers(page, counts, {one.version.ref for one in waiting})
         yield from scrape.revisions(page, dict.fromkeys(counts, 3))
         yield from scrape.replicas(page, waiting)
         yield from scrape.record(

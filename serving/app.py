@@ -124,10 +124,11 @@ def _read(services: Services, page: Page) -> Iterator[None]:
     """The numbers of the moment, part by part."""
     inference, shipping = services.inference, services.shipping
     yield from scrape.about(page)
-    yield from scrape.answers(page, inference.counts)
+    queues = list(services.replicas.queues())
+    yield from scrape.answers(page, inference.counts, {one.version.ref for one in queues})
     routes_now = {name: route.revision for name, route in inference.routes.items()}
     yield from scrape.revisions(page, routes_now)
-    yield from scrape.replicas(page, list(services.replicas.queues()))
+    yield from scrape.replicas(page, queues)
     yield from scrape.record(
         page,
         shipping.lag(),

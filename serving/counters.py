@@ -4,6 +4,9 @@ A labelled counter of a metrics library costs more than a microsecond a touch; a
 a tenth of that.
 """
 
+from collections.abc import Container
+from typing import Any
+
 from serving.histogram import Histogram
 from serving.member_counts import MemberCounts
 
@@ -21,8 +24,8 @@ no rate."""
 class AnswerCounts:
     """What one application's requests came to, by the version that was chosen."""
 
-    __slots__ = ("changes", "defaults", "errors", "last_answers", "latency", "members", "refused",
-                 "shadows", "shadows_lost")  # fmt: skip
+    __slots__ = ("_missed", "changes", "defaults", "errors", "last_answers", "latency", "members",
+                 "refused", "shadows", "shadows_lost")  # fmt: skip
 
     def __init__(self) -> None:
         self.latency: dict[str, Histogram] = {}
@@ -43,6 +46,8 @@ class AnswerCounts:
         """By kind of route change: seconds from the request to the switch."""
         self.last_answers = {kind: Histogram(CHANGE_BOUNDS) for kind in CHANGES}
         """By kind: seconds from the request to the last answer by the route before."""
+        self._missed: set[str] = set()
+        """Versions that the scrape before saw kept no more."""
 
     def histogram(self, version: str) -> Histogram:
         """The version's histogram."""
@@ -59,7 +64,23 @@ class AnswerCounts:
         """Count the last answer of a route that was replaced."""
         self.last_answers[kind].observe(seconds)
 
-    @property
-    def requests(self) -> int:
-        """Every answer."""
-        return sum(histogram.count for histogram in self.latency.values())
+    def forget(self, kept: Container[str]) -> None:
+        """Drop versions that are kept no more, at the second scrape that misses them.
+
+        Each is told once more after its last answer, and the series of a service that lives through
+        hundreds of releases stay few.
+        """
+        tables: tuple[dict[Any, Any], ...] = (
+            self.latency, self.defaults, self.refused, self.shadows, self.shadows_lost,
+            self.members.answered, self.members.missing,
+        )  # fmt: skip
+        known = {_version(key) for table in tables for key in table}
+        gone = {version for version in known if version not in kept}
+        for table in tables:
+            for key in [one for one in table if _version(one) in gone & self._missed]:
+                del table[key]
+        self._missed = gone
+
+
+def _version(key: str | tuple[str, int]) -> str:
+    return key if isinstance(key, str) else key[0]

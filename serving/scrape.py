@@ -6,7 +6,7 @@ copied first.
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from importlib import metadata
 
 from prometheus_client import ProcessCollector
@@ -38,9 +38,10 @@ def about(page: Page) -> Iterator[None]:
     yield
 
 
-def answers(page: Page, counts: Mapping[str, AnswerCounts]) -> Iterator[None]:
-    """What applications answered, and what changing their routes took."""
+def answers(page: Page, counts: Mapping[str, AnswerCounts], kept: Container[str]) -> Iterator[None]:
+    """What applications answered by the versions that are kept, and what changing routes took."""
     for name, count in list(counts.items()):
+        count.forget(kept)
         for version, latency in list(count.latency.items()):
             page.histogram(metrics.LATENCY, latency, name, version)
         for (version, reason), n in list(count.defaults.items()):

@@ -113,7 +113,8 @@ def _alarm(row: Row[Any], traces: Traces, registry: Registry) -> str:
         return said
     if alarm.repeats:
         again = alarm.repeated_at.astimezone(UTC)
-        said += f", said again {alarm.repeats} times until {again:%Y-%m-%d %H:%M:%S} UTC"
+        times = "once, at" if alarm.repeats == 1 else f"{alarm.repeats} times until"
+        said += f", said again {times} {again:%Y-%m-%d %H:%M:%S} UTC"
     after, before = alarm.evidence.get("after", {}), alarm.evidence.get("before", {})
     if after.get("mean") is not None:
         was = "" if before.get("mean") is None else f" from {before['mean']:.4g}"

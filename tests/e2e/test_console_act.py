@@ -1,24 +1,78 @@
-"""The demo's first act as somebody on call sees it: the whole service, its real data, a browser."""
+"""The demo's first act as somebody on call sees it: the whole service, its real data, a browser,
+and what a real Prometheus and Grafana's role for the record were told of it."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from leadsman.demo.stage import staged
+from dashboards import rules
+from leadsman.demo.stage import Stage, staged
 from tests.support.browser import NEEDS_CHROMIUM, chromium, visit
+from tests.support.http_server import http_server
+from tests.support.panels import empty_panels, empty_statements
+from tests.support.prometheus import Prometheus, needed, prometheus
+from tests.support.service import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_CHROMIUM]
 
-PROPOSE = {"MONITOR_REMEDY_MODE": "propose"}
+SETTINGS = {"MONITOR_REMEDY_MODE": "propose", "MONITOR_FIGURES_PAUSE": "PT1S"}
+VERSIONS = ("market:v1", "market:v2")
+NOT_PLAYED = {
+    "Leadsman / Fleet / Labels in time",
+    "Leadsman / Application / Labels in time",
+    "Leadsman / Application / Default answers by reason",
+    "Leadsman / Serving health / Default answers by reason",
+    "Leadsman / Serving health / Answers kept",
+    "Leadsman / Serving health / Memory of kept answers",
+    "Leadsman / Serving health / Answers together",
+    "Leadsman / Serving health / Agreement of ensembles",
+    "Leadsman / Drift / Faulty values",
+    "Leadsman / Monitor health / Attempts to deliver",
+    "Leadsman / Monitor health / Remedies that wait",
+    "Leadsman / Monitor health / Watches that cannot alarm",
+}
+"""What half a minute with one model does not bring about: an hour of labels, default answers, a
+cache, ensembles, webhooks. `tests/integration/dashboards` does."""
+
+
+@contextmanager
+def scraped(stage: Stage, folder: Path) -> Iterator[Prometheus]:
+    """A Prometheus beside the demo."""
+    folder.mkdir()
+    where = stage.service.connection
+    targets = {
+        rules.SERVING_JOB: where.serving_url.removeprefix("http://").rstrip("/"),
+        rules.MONITOR_JOB: where.monitor_url.removeprefix("http://").rstrip("/"),
+    }
+    with (
+        http_server(lambda _call: (200, {})) as receiver,
+        prometheus(folder, targets, receiver.url) as made,
+    ):
+        wait_until(lambda: len(made.query("up == 1")) == len(targets))
+        yield made
 
 
 def test_from_the_bad_release_to_the_rollback_and_into_the_record(tmp_path: Path) -> None:
+    needed("prometheus", "prometheus-alertmanager")
     with (
-        staged(tmp_path / "demo", speed=300, until=10_400, extra=PROPOSE) as stage,
-        chromium() as browser,
+        staged(tmp_path / "demo", speed=300, until=10_400, extra=SETTINGS) as stage,
+        scraped(stage, tmp_path / "prometheus") as asked,
     ):
-        where = stage.service.connection
+        _act(stage)
+        # Every panel and every statement finds what the act made, but for what it never does.
+        empty = empty_panels(asked, ["electricity"], VERSIONS)
+        database = (stage.service.data_dir / "database_url").read_text().strip()
+        empty += asyncio.run(empty_statements(database, ["electricity"], VERSIONS))
+        assert [one for one in empty if one[0] not in NOT_PLAYED] == []
+
+
+def _act(stage: Stage) -> None:
+    where = stage.service.connection
+    with chromium() as browser:
         with visit(browser, where.monitor_url) as one:
             page = one.page
             one.sign_in(str(where.key))

@@ -10,8 +10,9 @@ const GROUPS = [["alarm", "in alarm"], ["pending", "pending"], ["acknowledged", 
 function spark(hours, what) {
   const top = Math.max(...hours, 1);
   return svg("svg", { class: "spark", viewBox: `0 0 ${hours.length * 5} 26`, preserveAspectRatio: "none", role: "img", "aria-label": what },
-    svg("path", { d: `M0 25.5H${hours.length * 5}` }),
-    hours.map((n, place) => (n ? svg("rect", { x: place * 5, width: 4, y: 25 - Math.max((n / top) * 24, 1), height: Math.max((n / top) * 24, 1) }) : null)));
+    svg("path", { class: "foot", d: `M0 25.5H${hours.length * 5}` }),
+    // One path: with 200 applications a bar each would be half of the page's elements.
+    svg("path", { d: hours.map((n, place) => (n ? `M${place * 5} 25v${-Math.max((n / top) * 24, 1)}h4V25z` : "")).join("") }));
 }
 
 function verdict(all, numbers) {

@@ -45,7 +45,7 @@ function why(alert) {
   const evidence = alert.alarms.at(0)?.evidence;
   if (!evidence) return null;
   const points = evidence.trace ?? [], colour = palette([alert.versions])(alert.versions);
-  const mean = (part) => (part?.mean === null || part?.mean === undefined ? "–" : `${number(part.mean)} (95 % interval ${number(part.low)} to ${number(part.high)}, ${part.rows} rows)`);
+  const mean = (part) => (part?.mean === null || part?.mean === undefined ? "–" : `${number(part.mean)} (95 % interval ${number(part.low)} to ${number(part.high)}, ${plural(part.rows, "row")})`);
   const line = { label: `${words(evidence.signal)}: ${alert.versions}`, colour, at: points.map((p) => p.at_us / 1e6), value: points.map((p) => Math.max(p.statistic, 1e-6)) };
   const onset = alert.alarms[0].onset_at, marks = [{ at: new Date(alert.alarms[0].alarmed_at) / 1000, kind: "alarm", title: "alarm" }];
   const test = alert.recovery;

@@ -7,7 +7,7 @@ import { secret } from "./webhooks.js";
 const SCOPES = ["read", "predict", "feedback", "admin"];
 
 export function keys(told) {
-  if (told instanceof Error) return section("h-keys", "Keys", h("p", { class: "error" }, told.message));
+  if (told instanceof Error) return section("h-keys", "Keys", h("p", { class: "error" }, `${told.title}: ${told.message}`));
   const made = h("div", { "aria-live": "polite" });
   const label = h("input", { id: "key-name", required: true, placeholder: "who or what uses it" });
   const boxes = SCOPES.map((scope) => [scope, h("input", { type: "checkbox", id: `scope-${scope}`, checked: scope === "read" })]);

@@ -41,10 +41,10 @@ function lines(app, mine, told) {
   const rows = TIERS.flatMap((tier) => {
     const some = mine.filter((w) => w.tier === tier).sort((a, b) => (b.budget_per_year ?? -1) - (a.budget_per_year ?? -1));
     const total = sum(some);
-    return some.length ? [...some.map((w) => line(w, total, of(w))), [h("b", { class: "total" }, tier), "", "", "", "", h("b", {}, number(total)), h("b", {}, number(spent(tier)?.expected_false_alarms)), h("b", {}, spent(tier) ? count(spent(tier).alarms) : "–"), ""]] : [];
+    return some.length ? [...some.map((w) => line(w, total, of(w))), [h("b", { class: "total" }, tier), "", "", "", h("b", {}, number(total)), h("b", {}, number(spent(tier)?.expected_false_alarms)), h("b", {}, spent(tier) ? count(spent(tier).alarms) : "–"), ""]] : [];
   });
   const about = told === null ? "What was spent could not be read." : since ? `Since ${day(since)}: at most so many false alarms were to be expected, had nothing ever changed, and so many alarms came, true ones among them.` : "Nothing was tested yet.";
-  return h("div", {}, h("p", { class: "soft small" }, about), table(`Watches of ${app} by tier, with the sum of each tier`, ["Tier", "Watch", "Signal", "Detector", "Remedy", "#False a year", "#Expected so far", "#Alarms so far", "State"], rows), h("p", { class: "small" }, link(`#/applications/${name(app)}`, `Evidence of these watches in ${app}`)));
+  return h("div", {}, h("p", { class: "soft small" }, about), table(`Watches of ${app} by tier, with the sum of each tier`, ["Tier", "Watch", "Detector", "Remedy", "#False a year", "#Expected so far", "#Alarms so far", "State"], rows), h("p", { class: "small" }, link(`#/applications/${name(app)}`, `Evidence of these watches in ${app}`)));
 }
 
 function line(w, total, told) {
@@ -52,7 +52,7 @@ function line(w, total, told) {
   share.style.width = `${total ? (100 * (w.budget_per_year ?? 0)) / total : 0}%`;
   const acts = w.rule.map((step) => words(step.kind)).join(", then ");
   const flip = async () => { try { await send("PATCH", `/watches/${w.id}`, { enabled: !w.enabled }); say(`${w.name} is ${w.enabled ? "off" : "on"}.`, { shown: true }); } catch (problem) { say(problem.message, { shown: true }); } };
-  return [pill(w.tier), h("b", {}, words(w.name)), h("code", {}, w.signal), w.detector, h("span", {}, acts, acts === "notify" ? "" : h("span", { class: "soft" }, ` · ${w.mode}`)),
+  return [pill(w.tier), h("span", {}, h("b", {}, words(w.name)), h("code", { class: "under" }, w.signal)), w.detector, h("span", {}, acts, acts === "notify" ? "" : h("span", { class: "soft" }, ` · ${w.mode}`)),
     w.budget_per_year === null ? h("span", { class: "soft", title: "Its error rate is not drawn from the budget." }, "of its own") : h("span", { class: "row tight nowrap right" }, h("span", { class: "share", "aria-hidden": "true" }, share), number(w.budget_per_year)),
     number(told?.expected_false_alarms), told ? count(told.alarms) : "–",
     session.admin ? h("span", { class: "row tight nowrap" }, h("span", { class: w.enabled ? "" : "soft" }, w.enabled ? "on" : "off"), button(w.enabled ? "Disable" : "Enable", flip, "quiet small", { "aria-label": `${w.enabled ? "Disable" : "Enable"} ${w.name} of ${w.application}` })) : w.enabled ? "on" : "off"];

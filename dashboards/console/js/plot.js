@@ -28,9 +28,9 @@ function ticks(u, splits, _axis, _space, step) {
   let before = null;
   return splits.map((stamp) => {
     const text = iso(stamp), date = `${Number(text.slice(8, 10))} ${MONTHS[text.slice(5, 7) - 1]}`;
-    // The first one says which clock it is.
+    // The first one says by which clock.
     const day = before === null ? `${date}, UTC` : date;
-    const shown = step >= 86400 ? day : `${step < 1 ? text.slice(11, 21) : step < 60 ? text.slice(11, 19) : text.slice(11, 16)}${date === before ? "" : `\n${day}`}`;
+    const shown = step >= 86400 ? date : `${step < 1 ? text.slice(11, 21) : step < 60 ? text.slice(11, 19) : text.slice(11, 16)}${date === before ? "" : `\n${day}`}`;
     before = date;
     return shown;
   });

@@ -1,7 +1,7 @@
 // What the watches know: each one's evidence against the line at which it alarms.
 import { get, name } from "./api.js";
 import { h, pill, empty, table, section } from "./dom.js";
-import { count, interval, number, words } from "./format.js";
+import { count, interval, number, plural, words } from "./format.js";
 import { dash, dot, plot } from "./plot.js";
 
 const TIERS = ["rollback", "page", "info"];
@@ -22,11 +22,14 @@ export function watchTable(health, colour) {
   if (!mine.length) return section("h-watches", "Watches", empty("No watch has seen anything yet."));
   mine.sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier) || Number(relative(b)) - Number(relative(a)) || b.statistic - a.statistic);
   const state = (w) => h("span", {}, pill(w.status), w.status !== "armed" && w.status_reason ? h("span", { class: "under" }, w.status_reason) : null);
-  const rows = mine.map((w) => [pill(w.tier), h("span", {}, h("b", {}, words(w.watch)), members(w)), h("span", { class: "mono" }, dot(colour(w.versions)), w.versions),
-    w.status === "armed" ? (relative(w) ? meter(w.statistic) : h("span", { class: "soft small" }, "no threshold of this kind")) : h("span", { class: "soft" }, "–"), state(w), count(w.observations), count(w.alarms), number(w.budget_per_year)]);
-  const graves = mine.filter((w) => w.status === "armed" && w.tier !== "info").length;
-  return section("h-watches", "Watches", h("p", { class: "soft small" }, `Evidence runs up to 1, where the watch alarms; the bar is logarithmic. ${graves} of those that page or roll back are armed. The budget is the expected number of false alarms a year, at most.`),
-    table("Watches with their evidence", ["Tier", "Watch", "About", "Evidence", "Status", "#Observations", "#Alarms", "#Budget a year"], rows));
+  const row = (w) => [pill(w.tier), h("span", {}, h("b", {}, words(w.watch)), members(w)), h("span", { class: "mono" }, dot(colour(w.versions)), w.versions),
+    w.status === "armed" ? (relative(w) ? meter(w.statistic) : h("span", { class: "soft small" }, "no threshold of this kind")) : h("span", { class: "soft" }, "–"), state(w), count(w.observations), count(w.alarms), number(w.budget_per_year)];
+  const heads = ["Tier", "Watch", "About", "Evidence", "Status", "#Observations", "#Alarms", "#Budget a year"];
+  const grave = mine.filter((w) => w.tier !== "info"), light = mine.filter((w) => w.tier === "info");
+  const armed = (some) => `${some.filter((w) => w.status === "armed").length} of ${some.length}`;
+  return section("h-watches", "Watches", h("p", { class: "soft small" }, `Evidence runs up to 1, where the watch alarms; the bar is logarithmic. ${armed(grave)} that page or roll back are armed. The budget is the expected number of false alarms a year, at most.`),
+    grave.length ? table("Watches with their evidence", heads, grave.map(row)) : null,
+    light.length ? h("details", { id: "light-watches", open: !grave.length }, h("summary", {}, `${plural(light.length, "watch", "watches")} that only inform, ${armed(light)} armed`), table("Watches that only inform, with their evidence", heads, light.map(row))) : null);
 }
 
 function members(watch) {

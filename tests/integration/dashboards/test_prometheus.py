@@ -3,17 +3,15 @@ and the real record, of a service that has lived a little."""
 
 import asyncio
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import asyncpg
 import pytest
 
-from dashboards import build, rules
-from dashboards.provisioning import READER
+from dashboards import rules
 from tests.support.http_server import Server, http_server
+from tests.support.panels import empty_panels, empty_statements
 from tests.support.prometheus import SCRAPE_SECONDS, Prometheus, faults_of, needed, prometheus
 from tests.support.service import wait_until
 from tests.support.watched import APPLICATIONS, Watched, watched
@@ -21,11 +19,6 @@ from tests.support.watched import APPLICATIONS, Watched, watched
 pytestmark = [pytest.mark.timeout(300), pytest.mark.e2e]
 
 VERSIONS = ("m:1", "m:2", "m:slow", "price:1", "price:2")
-MAKES = {"$__rate_interval": "1m", "${version:regex}": "|".join(VERSIONS),
-         "$version": "|".join(VERSIONS), "$segment": ""}  # fmt: skip
-"""What Grafana puts in place of its variables in PromQL, but for the application."""
-
-
 RARE = {"LeadsmanRemedyFailed", "LeadsmanWatchRefused", "LeadsmanModelNotice"}
 """Alerts on series that only a fault brings about: the state that they look for is left out."""
 
@@ -71,29 +64,8 @@ def asked(
         yield made
 
 
-def _panels() -> list[tuple[str, dict[str, Any]]]:
-    return [
-        (dashboard["title"], panel)
-        for dashboard in build.dashboards()
-        for panel in dashboard["panels"]
-        if panel["type"] != "row"
-    ]
-
-
 def test_every_panel_of_metrics_shows_series(asked: Prometheus) -> None:
-    empty = []
-    for title, panel in _panels():
-        for target in panel["targets"]:
-            if "expr" not in target:
-                continue
-            expression = target["expr"]
-            for name, value in MAKES.items():
-                expression = expression.replace(name, value)
-            for_each = [expression.replace("$application", name) for name in APPLICATIONS]
-            assert "$" not in for_each[0], expression
-            if not any(asked.query(one) for one in dict.fromkeys(for_each)):
-                empty.append(f"{title} / {panel['title']}: {expression}")
-    assert not empty, "\n".join(empty)
+    assert empty_panels(asked, APPLICATIONS, VERSIONS) == []
 
 
 def test_every_rule_is_evaluated_and_what_it_looks_at_is_there(asked: Prometheus) -> None:
@@ -129,52 +101,7 @@ def test_an_alarm_of_a_model_reaches_people_through_alertmanager(
 def test_every_statement_of_a_dashboard_gives_rows_to_the_reader(
     asked: Prometheus, module_database: str
 ) -> None:
-    assert asyncio.run(_empty_statements(module_database)) == []
-
-
-async def _empty_statements(database: str) -> list[str]:
-    login, password = f"grafana_{secrets.token_hex(4)}", secrets.token_hex(16)
-    owner = await asyncpg.connect(database)
-    await owner.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{password}' IN ROLE {READER}")
-    reader = await asyncpg.connect(database, user=login, password=password)
-    empty = []
-    try:
-        for name, sql in _statements():
-            rows = [await reader.fetch(_filled(sql, application)) for application in APPLICATIONS]
-            if not any(rows):
-                empty.append(f"{name}: {sql}")
-    finally:
-        await reader.close()
-        await owner.execute(f"DROP ROLE {login}")
-        await owner.close()
-    return empty
-
-
-def _statements() -> Iterator[tuple[str, str]]:
-    for dashboard in build.dashboards():
-        for note in dashboard["annotations"]["list"]:
-            yield f"{dashboard['title']} / {note['name']}", note["target"]["rawSql"]
-        for variable in dashboard["templating"]["list"]:
-            if variable.get("datasource", {}).get("type") == "postgres":
-                yield f"{dashboard['title']} / ${variable['name']}", variable["query"]
-        for panel in dashboard["panels"]:
-            for target in panel.get("targets", ()):
-                if "rawSql" in target:
-                    yield f"{dashboard['title']} / {panel['title']}", target["rawSql"]
-
-
-def _filled(sql: str, application: str) -> str:
-    """What Grafana's data source for Postgres makes of its macros and variables."""
-    versions = ",".join(f"'{one}'" for one in VERSIONS)
-    sql = re.sub(
-        r"\$__timeFilter\(([^)]+)\)",
-        r"\1 BETWEEN '2026-01-01T00:00:00Z' AND '2036-01-01T00:00:00Z'", sql,
-    )  # fmt: skip
-    sql = sql.replace("$__unixEpochTo()", "7200").replace("$__unixEpochFrom()", "3600")
-    sql = sql.replace("${application:sqlstring}", f"'{application}'")
-    sql = sql.replace("${version:sqlstring}", versions).replace("${segment:sqlstring}", "''")
-    assert "$" not in sql, sql
-    return sql
+    assert asyncio.run(empty_statements(module_database, APPLICATIONS, VERSIONS)) == []
 
 
 def test_what_serving_and_the_monitor_export_is_well_formed(service: Watched) -> None:

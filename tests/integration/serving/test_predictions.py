@@ -179,7 +179,7 @@ def test_a_slow_model_leaves_the_default_with_its_reason_by_the_deadline(tmp_pat
             assert record.output == b"-1"
             counts = on.inference.counts["app"]
             assert counts.defaults == {("m:1", 1): 1}
-            assert counts.requests == 1
+            assert counts.histogram("m:1").count == 1
 
     uvloop.run(run())
 

@@ -114,7 +114,7 @@ def test_a_long_page_lets_others_have_their_turn() -> None:
 def test_an_application_is_told_of_before_its_first_change_and_default() -> None:
     page, counts = _page(), {"fraud": AnswerCounts()}
     counts["fraud"].histogram("m:1").observe(0.003)
-    for _ in scrape.answers(page, counts):
+    for _ in scrape.answers(page, counts, {"m:1"}):
         pass
     found = _read(page)
     latency = found[metrics.LATENCY.name].samples
@@ -126,3 +126,30 @@ def test_an_application_is_told_of_before_its_first_change_and_default() -> None
     ]  # fmt: skip
     assert rollbacks == [0.0]
     assert [one.value for one in found["leadsman_serving_failed_requests"].samples] == [0.0]
+
+
+def test_versions_that_are_kept_no_more_are_told_once_more_and_forgotten() -> None:
+    counts = AnswerCounts()
+
+    def told(*kept: str) -> set[str]:
+        page = _page()
+        for _ in scrape.answers(page, {"fraud": counts}, kept):
+            pass
+        found = [one.labels for family in _read(page).values() for one in family.samples]
+        return {labels["version"] for labels in found if "version" in labels}
+
+    for number in range(100):
+        ref = f"m:{number}"
+        counts.histogram(ref).observe(0.003)
+        counts.defaults[ref, 1] = counts.refused[ref] = counts.shadows[ref] = 1
+        counts.shadows_lost[ref, 0] = 1
+        counts.members.count(ref, 0)
+        counts.members.count(ref, 1)
+        # The scrape after its replacement still has its last answers; the next one has not.
+        before = {f"m:{one}" for one in (number - 1, number) if one >= 0}
+        assert told(ref) == before
+    assert told("m:99") == {"m:99"}
+    # One that comes back within a scrape has lost nothing.
+    counts.histogram("m:7").observe(0.003)
+    assert told("m:99") == told("m:7", "m:99") == told("m:99") == {"m:7", "m:99"}
+    assert counts.latency["m:7"].count == 1
