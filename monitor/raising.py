@@ -78,10 +78,10 @@ async def raise_alarm(
         alarm,
         alarm_id=alarm_id,
         kind=kind,
-        application=application.name,
+        application=application,
         registry=registry,
     )
-    headline = title(kind, alarm, application.name, registry)
+    headline = title(kind, alarm, application, registry)
     test = recovery.after(watch, alarm, None if before is None else before.recovery)
     if before is None:
         alert = await alert_store.add_alert(

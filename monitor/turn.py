@@ -21,7 +21,7 @@ from monitor.store import alarms as alarm_store
 from monitor.store import cursors, due, record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
-from monitor.store.budgets import read_all_budgets
+from monitor.store.budgets import read_histories
 from monitor.store.summaries import add_summaries
 from monitor.views.drawing import points_of
 from monitor.wall_clock import Clock
@@ -127,6 +127,6 @@ async def _registry(
         memory.registry = await registry_store.read_registry(connection)
         mine = shard.restrict(memory.registry).applications
         await watch_store.add_default_watches(connection, mine, settings.remedy_mode)
-        memory.budgets = await read_all_budgets(connection)
+        memory.budgets = await read_histories(connection)
         memory.known, memory.token = {}, token
     return memory.registry

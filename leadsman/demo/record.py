@@ -55,6 +55,11 @@ _STATES = """
       JOIN applications a ON a.id = w.application_id
      WHERE a.name = $1 ORDER BY w.id, s.subject
 """
+_WATCHES = """
+    SELECT w.name, w.signal, w.detector, w.tier, w.remedy, w.settings, w.enabled
+      FROM watches w JOIN applications a ON a.id = w.application_id
+     WHERE a.name = $1 ORDER BY w.id
+"""
 _VERSIONS = """
     SELECT v.id, m.name || ':' || v.version AS version
       FROM versions v JOIN models m ON m.id = v.model_id
@@ -143,6 +148,10 @@ class Record:
     async def watch_states(self) -> list[Json]:
         """Read what every detector concluded so far."""
         return await self._read(_STATES)
+
+    async def watches(self) -> list[Json]:
+        """Read what is watched, and how."""
+        return await self._read(_WATCHES)
 
     async def versions(self) -> dict[str, str]:
         """Read the names of versions by number, the number as text."""

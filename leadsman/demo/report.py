@@ -11,6 +11,7 @@ from leadsman.demo.market import CHANGE_ROW, RELEASE_ROW
 from leadsman.demo.record import Json, Record
 from leadsman.demo.traffic import Traffic
 from leadsman.demo.trainer import Attempt
+from monitor.watches.watch import DEFAULT_WATCHES
 
 GUARANTEED_TIERS = ("page", "rollback")
 REVISION_FIELDS = ("revision", "kind", "restores", "policy", "actor", "reason", "created_at")
@@ -25,6 +26,7 @@ class Conclusions:
     remedies: list[Json]
     revisions: list[Json]
     states: list[Json]
+    watches: list[Json]
     names: dict[str, str]
     """Version names by number."""
     answers: int
@@ -63,6 +65,7 @@ async def conclude(record: Record, traffic: Traffic) -> Conclusions:
         remedies=await record.remedies(),
         revisions=await record.revisions(),
         states=await record.watch_states(),
+        watches=await record.watches(),
         names=await record.versions(),
         answers=len(recorded),
         repeated=len(answers) - len({(one.prediction_id, one.version) for one in answers}),
@@ -122,8 +125,19 @@ def report(
             {name: _text(one[name]) for name in REVISION_FIELDS} for one in found.revisions
         ],
         "watches": [_watch(found, one) for one in found.states],
+        "watches_configured": _configured(found.watches),
         "wall_seconds": round(wall_seconds, 1),
     }
+
+
+def _configured(watches: list[Json]) -> list[str]:
+    """Names of watches that are not what every application gets by itself."""
+    names = ("signal", "detector", "remedy", "settings")
+    usual = {
+        w.name: [w.tier.value, True, *(getattr(w, name) for name in names)] for w in DEFAULT_WATCHES
+    }
+    mine = {w["name"]: [w["tier"], w["enabled"], *(w[name] for name in names)] for w in watches}
+    return sorted(name for name in usual | mine if usual.get(name) != mine.get(name))
 
 
 def _false_alarms(found: Conclusions, first: str) -> list[Json]:
@@ -253,7 +267,7 @@ def _remedy(remedy: Json | None) -> Json | None:
         "outcome_detail": {
             name: value
             for name, value in (remedy["outcome_detail"] or {}).items()
-            if name != "state"
+            if name not in ("state", "rest")
         },
     }
 

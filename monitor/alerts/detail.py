@@ -8,20 +8,20 @@ from monitor.alerts.kinds import (
     sort_of,
     version_of,
 )
-from monitor.records import Alarm, Json, Registry, Watch
+from monitor.records import Alarm, Application, Json, Registry, Watch
 
 SHARES = ("quality", "service.latency", "service.default", "service.error", "label.coverage")
 """Kinds whose means are shares of rows."""
 
 
-def title(kind: str, alarm: Alarm, application: str, registry: Registry) -> str:
+def title(kind: str, alarm: Alarm, application: Application, registry: Registry) -> str:
     """What is wrong, in one line."""
     segment = segment_of(alarm.subject)
     where = f" where {segment}" if segment else ""
-    return f"{application}: {_sentence(kind, alarm, registry)}{where}"
+    return f"{application.name}: {_sentence(kind, alarm, application, registry)}{where}"
 
 
-def _sentence(kind: str, alarm: Alarm, registry: Registry) -> str:
+def _sentence(kind: str, alarm: Alarm, application: Application, registry: Registry) -> str:
     evidence, member = alarm.evidence, member_of(kind)
     names = registry.subject_name(alarm.subject.partition("|")[0]).split(" against ")
     new, old = names[0], names[-1]
@@ -30,18 +30,19 @@ def _sentence(kind: str, alarm: Alarm, registry: Registry) -> str:
     share = "more" if mean is None else f"{100 * mean:.3g} %"
     by = "" if mean is None else f", by {abs(mean):.3g} a row"
     guaranteed = evidence.get("guaranteed", True)
+    within = (
+        f" of {application.latency_objective_ms} ms" if application.latency_objective_ms else ""
+    )
     sentences = {
         "loss": f"{new} errs {'more than it should' if guaranteed else 'otherwise than before'}",
         "loss_difference": f"{new} errs more than {old} on the same rows{by}",
         "canary_difference": f"{new} errs more than {old} on rows dealt by lot{by}",
         CHALLENGER_BETTER: f"{new} errs less than {old} on the same rows{by}: it could be champion",
         "feature": f"feature {member} of requests to {new} changed: {change or 'no more is known'}",
-        "output": f"the answers of {new} changed: {change or 'no more is known'}",
+        "output": f"the answers of {new} changed: {_answered(change)}",
         "score": f"the scores of {new} changed: {change or 'no more is known'}",
-        "quality": (
-            f"feature {member} is missing or new to the reference in {share} of requests to {new}"
-        ),
-        "service.latency": f"{share} of answers of {new} come later than the latency objective",
+        "quality": f"feature {member} is {_FAULTY} in {share} of requests to {new}",
+        "service.latency": f"{share} of answers of {new} take longer than the objective{within}",
         "service.default": f"{share} of requests to {new} get the default answer",
         "service.error": f"{share} of requests to {new} fail in the model",
         "service.traffic": f"requests to {new} have stopped",
@@ -52,9 +53,29 @@ def _sentence(kind: str, alarm: Alarm, registry: Registry) -> str:
     return sentences.get(sort_of(kind), f"{kind} of {new} changed")
 
 
-def measure(kind: str, change: str | None) -> tuple[str, Figure]:
-    """What before and after are means of, and how they read."""
+_FAULTY = "missing, out of range or never seen before"
+
+
+def _answered(change: str | None) -> str:
+    if change is None:
+        return "no more is known"
+    return f"answer {change}" if change.endswith(MORE_OFTEN) else change
+
+
+MORE_OFTEN = " became more frequent"
+"""End of what is said of a category."""
+
+
+def measure(kind: str, change: str | None, parameters: Json | None = None) -> tuple[str, Figure]:
+    """What before and after are means of, and how they read.
+
+    Parameters
+    ----------
+    parameters
+        Of the alarm's test: whether what a metric lacks is tested is told by them.
+    """
     member, sort = member_of(kind), sort_of(kind)
+    lacks = parameters is not None and (parameters.get("inverted") or "pairs" in parameters)
     names: dict[str, str] = {
         "loss": "the mean loss",
         "loss_difference": "the difference of the losses on the same rows",
@@ -63,27 +84,45 @@ def measure(kind: str, change: str | None) -> tuple[str, Figure]:
         "feature": f"the mean of {member}",
         "output": "the mean of the answers",
         "score": "the mean score",
-        "quality": f"the share of requests in which {member} is missing or new to the reference",
+        "quality": f"the share of requests in which {member} is {_FAULTY}",
         "service.latency": "the share of late answers",
         "service.default": "the share of default answers",
         "service.error": "the share of failed requests",
         "service.traffic": "the pause between requests",
         "label.delay": "the mean delay of labels in seconds",
         "label.coverage": "the share of predictions without a label in time",
-        "metric": f"the loss behind {member}",
+        "metric": f"what {member} lacks to 1" if lacks else f"the mean of {member}",
     }
-    if change is not None and change.endswith("became more frequent"):
-        return f"the share of {change.removesuffix(' became more frequent')}", "share"
+    if change is not None and change.endswith(MORE_OFTEN):
+        return f"the share of {change.removesuffix(MORE_OFTEN)}", "share"
     return names.get(sort, f"the mean of {kind}"), "share" if sort in SHARES else "number"
 
 
+def deviation(interval: Json) -> float | None:
+    """Standard deviation of a step, from the interval of the steps' mean; none without one."""
+    steps, low, high = interval.get("steps") or 0, interval.get("low"), interval.get("high")
+    if steps < 2 or low is None or high is None:
+        return None
+    return float((high - low) / 2 / 1.96 * steps**0.5)
+
+
+SPREADS = ("values spread out", "values drew together")
+"""Changes that show in how far values lie apart and not in their mean."""
+
+
 def detail(
-    watch: Watch, alarm: Alarm, *, alarm_id: int, kind: str, application: str, registry: Registry
+    watch: Watch,
+    alarm: Alarm,
+    *,
+    alarm_id: int,
+    kind: str,
+    application: Application,
+    registry: Registry,
 ) -> Json:
     """The alert as JSON; `text` makes sentences of it."""
     evidence = alarm.evidence
     change = evidence.get("change")
-    name, figure = measure(kind, change)
+    name, figure = measure(kind, change, evidence["parameters"])
     version = version_of(alarm.subject)
     return {
         "what": title(kind, alarm, application, registry),
@@ -103,9 +142,13 @@ def detail(
             "change": change,
             "before": evidence["before"],
             "after": evidence["after"],
+            "deviation": None
+            if change not in SPREADS
+            else {part: deviation(evidence[part]) for part in ("before", "after")},
+            "counted": "stretches of time" if kind == "label.coverage" else "rows",
         },
         "where": {
-            "application": application,
+            "application": application.name,
             "subject": alarm.subject,
             "versions": registry.subject_name(alarm.subject),
             "version": registry.subject_name(version),

@@ -74,36 +74,82 @@ def begin(watch: Watch, alarm: Alarm, attempt: int) -> Json:
             "says": "no test tells that it is over; it resolves when the version leaves service, "
             "or by your word.",
         }
-    alpha = ALPHA / (attempt * (attempt + 1))
-    return made | {
-        "form": null.form,
-        "limit": min(max(null.limit, ROOM), 1 - ROOM),
-        "alpha": alpha,
-        "block": _block(alarm.evidence["parameters"]),
-        "null": null.says,
-        "over": null.over,
-        "says": f"it resolves by itself once the rows since the alarm show that {null.over} (by a "
-        f"test that is wrong with a probability of at most {number(alpha, share=True)}).",
-        "steps": 0,
-        "rows": 0,
-        "total": 0.0,
-        "statistic": 0.0,
-        "threshold": 1.0,
-        "rest": [],
-        "state": None,
-    }
+    alpha = _alpha(attempt)
+    return (
+        made
+        | {
+            "form": null.form,
+            "limit": min(max(null.limit, ROOM), 1 - ROOM),
+            "alpha": alpha,
+            "block": step_rows(alarm.evidence["parameters"]),
+            "null": null.says,
+            "over": null.over,
+            "line": null.line,
+            "rises": null.rises,
+            "about": null.about,
+            "says": _says(null.over, alpha),
+        }
+        | BEGUN
+    )
+
+
+BEGUN: Json = {
+    "steps": 0,
+    "rows": 0,
+    "total": 0.0,
+    "statistic": 0.0,
+    "threshold": 1.0,
+    "rest": [],
+    "state": None,
+}
+"""State of a test that has seen nothing."""
 
 
 def after(watch: Watch, alarm: Alarm, before: Json | None) -> Json:
     """The test that goes with an alarm of an alert that has one already, or none.
 
-    What an alarm with a guarantee was about is not given up for what one without says later.
+    What an alarm with a guarantee was about is not given up for what one without says later, and
+    what must be shown is not eased by another alarm: several watches may look at one signal, and
+    the second alarm of one may rest on a few rows that are further off than the rest.
     """
     if before is None:
         return begin(watch, alarm, 1)
     if before.get("form") and before.get("guaranteed") and not alarm.evidence["guaranteed"]:
         return begin_again(before, alarm.alarmed_at)
-    return begin(watch, alarm, before["attempt"] + 1)
+    made = begin(watch, alarm, before["attempt"] + 1)
+    if not _eases(before, made):
+        return made
+    kept = {name: before[name] for name in ("form", "limit", "null", "over", *COMPARED)}
+    alpha = _alpha(made["attempt"])
+    more = {"alpha": alpha, "block": max(before["block"], made.get("block", 1))}
+    return before | made | kept | more | BEGUN | {"says": _says(before["over"], alpha)}
+
+
+COMPARED = ("line", "rises", "about")
+"""Parts of a test by which it is seen whether another asks for less."""
+
+
+def _eases(before: Json, made: Json) -> bool:
+    """Whether a new test would resolve where the one before does not."""
+    if not before.get("form") or before.get("line") is None:
+        return False
+    if not made["form"]:
+        return True
+    if any(before[name] != made[name] for name in ("rises", "about")):
+        return False
+    further: bool = made["line"] > before["line"]
+    return further if before["rises"] else bool(made["line"] < before["line"])
+
+
+def _alpha(attempt: int) -> float:
+    return ALPHA / (attempt * (attempt + 1))
+
+
+def _says(over: str, alpha: float) -> str:
+    return (
+        f"it resolves by itself once what came since the alarm shows that {over} (by a test that "
+        f"is wrong with a probability of at most {number(alpha, share=True)})."
+    )
 
 
 def begin_again(test: Json, at: datetime) -> Json:
@@ -112,14 +158,16 @@ def begin_again(test: Json, at: datetime) -> Json:
     return test | {"after_us": to_micros(at), "rows": 0, "total": 0.0}
 
 
-BLOCK_OF_UNITS = 50
-"""Rows of one step where the alarm was about units: they are not told apart here, so that the step
-must be long against them."""
+LONG_BLOCK = 50
+"""Rows of one step where units are not told apart, or how rows depend on each other is not known
+yet: the step must be long against that. Taken by row, a stretch in which a bad version happens to
+err no more than the other looks like so much evidence."""
 
 
-def _block(parameters: Json) -> int:
-    if "unit_key" in parameters:
-        return BLOCK_OF_UNITS
+def step_rows(parameters: Json) -> int:
+    """Rows of one step of a test that comes after an alarm with these parameters."""
+    if "unit_key" in parameters or "look_at" in parameters:
+        return LONG_BLOCK
     return int(parameters.get("block", 1))
 
 

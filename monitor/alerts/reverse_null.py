@@ -1,10 +1,14 @@
 """What must be shown false before an alert is over: the signal is as bad as when it alarmed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.alerts.detail import MORE_OFTEN, SPREADS, deviation, measure
+from monitor.alerts.kinds import kind_of_alarm
 from monitor.alerts.text import number
 from monitor.evaluation.detector_state import codes_for
 from monitor.records import Alarm, Json, Watch
@@ -25,54 +29,72 @@ class Null:
     says: str
     over: str
     """What is the case once it is rejected."""
+    line: float
+    """The limit in the signal's own unit."""
+    rises: bool = True
+    """Whether more than the line is bad."""
+    about: str = "mean"
+    """What of the signal is asked: nulls about the same thing can be compared."""
 
 
 def null_of(watch: Watch, alarm: Alarm) -> Null | None:
     """The reverse null of an alarm; none where its evidence gives no way to state one."""
     parameters = alarm.evidence["parameters"]
+    name, figure = measure(kind_of_alarm(watch, alarm), alarm.evidence.get("change"), parameters)
+    told = partial(number, share=figure == "share")
     if "pairs" in parameters and "limit" in parameters:
-        least = number(1 - float(parameters["limit"]))
+        limit = float(parameters["limit"])
+        least = number(1 - limit)
         return Null(
             {"kind": "pairs", "negatives": int(parameters["pairs"]), "scale": 1.0},
-            float(parameters["limit"]),
+            limit,
             f"the AUC is at most {least}",
             f"the AUC is above {least}",
+            limit,
+            about="auc",
         )
     detector = alarm.evidence.get("detector", watch.detector)
     clip = float(parameters.get("clip") or 1.0)
     if detector == "bounded-mean" and "limit" in parameters:
         limit = float(parameters["limit"])
         inverted = bool(parameters.get("inverted"))
-        said = number((1 - limit if inverted else limit) * clip)
+        said = told(limit * clip)
         return Null(
             {"kind": "rate", "scale": clip, "falls": inverted},
             limit,
-            f"the mean is {'at most' if inverted else 'at least'} {said}",
-            f"the mean is {'above' if inverted else 'below'} {said}",
+            f"{name} is at least {said}",
+            f"{name} is below {said}",
+            (1 - limit if inverted else limit) * clip,
+            rises=not inverted,
         )
     if detector == "paired-excess":
         margin = float(parameters["margin"])
+        said = told(margin * clip)
         return Null(
             {"kind": "difference", "scale": clip},
             (margin + 1) / 2,
-            f"the mean difference is at least {number(margin * clip)}",
-            f"the mean difference is below {number(margin * clip)}",
+            f"{name} is at least {said}",
+            f"{name} is below {said}",
+            margin * clip,
         )
     if "codes" in parameters:
         return _category(alarm)
     if detector.startswith("randomised"):
         return None
-    return _spread(alarm) if _is_spread(alarm) else _middle(alarm)
+    if alarm.evidence.get("change") in SPREADS:
+        return _spread(alarm)
+    return _middle(alarm, name, told)
 
 
 def _category(alarm: Alarm) -> Null | None:
     parameters, change = alarm.evidence["parameters"], alarm.evidence.get("change") or ""
     names = [*parameters["names"], "another known category", "an unseen category"]
-    name = change.removesuffix(" became more frequent")
-    before, after = alarm.evidence["before"]["mean"], alarm.evidence["after"]["mean"]
-    if name not in names or before is None or after is None:
+    name = change.removesuffix(MORE_OFTEN)
+    if name not in names:
         return None
-    middle = (before + after) / 2
+    middle = _half_way(alarm)
+    if middle is None:
+        return None
     form = {
         "kind": "category",
         "codes": parameters["codes"],
@@ -81,42 +103,59 @@ def _category(alarm: Alarm) -> Null | None:
     }
     said = f"the share of {name} is"
     told = number(middle, share=True)
-    return Null(form, middle, f"{said} at least {told}", f"{said} below {told}")
+    return Null(
+        form,
+        middle,
+        f"{said} at least {told}",
+        f"{said} below {told}, {HALF_WAY}",
+        middle,
+        about=f"share of {name}",
+    )
 
 
-def _deviation(interval: Json) -> float | None:
-    steps, low, high = interval.get("steps") or 0, interval.get("low"), interval.get("high")
-    if steps < 2 or low is None or high is None:
-        return None
-    return float((high - low) / 2 / 1.96 * steps**0.5)
+HALF_WAY = "half way back to what it was before"
 
 
-def _middle(alarm: Alarm) -> Null | None:
+def _half_way(alarm: Alarm) -> float | None:
+    """Half way from before to the least that is known of how far it went; none without before.
+
+    What came since the onset was chosen by the test for being far off, and may be a few rows: its
+    mean alone would put the line so far out that what is still wrong lies on this side of it.
+    """
     before, after = alarm.evidence["before"], alarm.evidence["after"]
-    if before["mean"] is None or after["mean"] is None or before["mean"] == after["mean"]:
+    was, now = before["mean"], after["mean"]
+    if was is None or now is None or was == now:
         return None
+    near = after.get("low") if now > was else after.get("high")
+    middle = (was + now) / 2
+    least = middle if near is None else (max if now > was else min)(near, middle)
+    return float((was + least) / 2)
+
+
+def _middle(alarm: Alarm, name: str, told: Callable[[float], str]) -> Null | None:
+    middle = _half_way(alarm)
+    if middle is None:
+        return None
+    before, after = alarm.evidence["before"], alarm.evidence["after"]
     gap = abs(after["mean"] - before["mean"])
-    middle = (before["mean"] + after["mean"]) / 2
-    known = [d for d in (_deviation(before), _deviation(after)) if d is not None]
+    known = [d for d in (deviation(before), deviation(after)) if d is not None]
     reach = WIDTH * max([gap, *known])
     rose = after["mean"] > before["mean"]
     form = {"kind": "linear", "low": middle - reach, "high": middle + reach, "falls": not rose}
-    half = f"{number(middle)}, half way between before and after"
+    half = f"{told(middle)}, {HALF_WAY}"
     beyond = f"values beyond {number(middle - reach)} and {number(middle + reach)} count as these"
     return Null(
         form,
         0.5,
-        f"the mean is {'at least' if rose else 'at most'} {half}; {beyond}",
-        f"the mean is {'below' if rose else 'above'} {half}",
+        f"{name} is {'at least' if rose else 'at most'} {half}; {beyond}",
+        f"{name} is {'below' if rose else 'above'} {half}",
+        middle,
+        rises=rose,
     )
 
 
-def _is_spread(alarm: Alarm) -> bool:
-    return alarm.evidence.get("change") in ("values spread out", "values drew together")
-
-
 def _spread(alarm: Alarm) -> Null | None:
-    before, after = (_deviation(alarm.evidence[part]) for part in ("before", "after"))
+    before, after = (deviation(alarm.evidence[part]) for part in ("before", "after"))
     if before is None or after is None or before == after:
         return None
     middle = (before**2 + after**2) / 2
@@ -130,11 +169,15 @@ def _spread(alarm: Alarm) -> Null | None:
     }
     limit = middle / most if wider else 1 - middle / most
     half = f"{number(middle**0.5)}, between that of before and after"
+    said = "the standard deviation of one step is"
     return Null(
         form,
         limit,
-        f"the standard deviation is {'at least' if wider else 'at most'} {half}",
-        f"the standard deviation is {'below' if wider else 'above'} {half}",
+        f"{said} {'at least' if wider else 'at most'} {half}",
+        f"{said} {'below' if wider else 'above'} {half}",
+        middle**0.5,
+        rises=wider,
+        about="spread",
     )
 
 

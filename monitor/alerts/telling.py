@@ -32,9 +32,12 @@ async def tell(
     A silence holds back all but the end of what was told before it began; a worse alert that
     explains this one holds back that it stands.
     """
+    only = None
     if event == "alert.resolved":
-        # Who was told that it stands is told that it ended, and nobody else.
-        if not await webhook_store.was_told(connection, alert.id):
+        # Who was told that it stands is told that it ended, and nobody else: its tier may have
+        # risen since, above what a webhook asks for.
+        only = await webhook_store.told_of(connection, alert.id)
+        if not only:
             return
     elif await is_silenced(connection, alert):
         await alert_store.mark_told(connection, alert.id, told=False)
@@ -50,6 +53,7 @@ async def tell(
             event, alert, application.name, extra, standing=await read_standing(connection, alert)
         ),
         alert_id=alert.id,
+        only=only,
     )
     if event in NEWS:
         await alert_store.mark_told(connection, alert.id, told=True)

@@ -48,7 +48,8 @@ def _lines(data: Json) -> Iterator[str]:
         yield f"Why now: {_stop(data['reason'])}"
     if data.get("escalated"):
         yield f"Why again: {_stop(data['escalated'])}"
-    yield f"Since when: {_since(data['since'])}"
+    counted = data["how_bad"].get("counted", "rows")
+    yield f"Since when: {_since(data['since'], counted)}"
     yield f"How sure: {_sure(data['how_sure'])}"
     yield f"How bad: {_bad(data['how_bad'])}"
     yield f"Where: {_where(data['where'])}"
@@ -71,12 +72,12 @@ def moment(text: str | None) -> str:
     return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _since(since: Json) -> str:
+def _since(since: Json, counted: str) -> str:
     onset, alarmed = since.get("onset"), moment(since["alarmed_at"])
     if not onset:
         return f"the alarm came at {alarmed}; when it began is not known."
     ago = onset.get("observations_ago")
-    rows = "" if ago is None else f", {_count(ago)} before the alarm"
+    rows = "" if ago is None else f", {_count(ago, counted)} before the alarm"
     least = "or earlier " if onset.get("is_oldest_kept") else ""
     return f"about {moment(onset['at'])} {least}(an estimate{rows} at {alarmed})."
 
@@ -91,20 +92,28 @@ def _sure(sure: Json) -> str:
 
 def _bad(bad: Json) -> str:
     measure, share = bad["measure"], bad["figure"] == "share"
-    before, after = _mean(bad["before"], share=share), _mean(bad["after"], share=share)
-    change = f" ({bad['change']})" if bad.get("change") else ""
+    counted = bad.get("counted", "rows")
+    before = _mean(bad["before"], counted, share=share)
+    after = _mean(bad["after"], counted, share=share)
+    change = f" ({bad['change']})" if bad.get("change") and not share else ""
     if before is None and after is None:
         return _stop(bad.get("change") or f"{measure}: no rows to tell it from")
     if before is None:
         return f"{measure}{change} is {after} since then; there is nothing before to compare with."
-    return f"{measure}{change} was {before} before; since then it is {after}."
+    when = "in the reference" if bad["before"].get("of") == "reference" else "before"
+    told = f"{measure}{change} was {before} {when}; since then it is {after}."
+    apart = bad.get("deviation") or {}
+    if apart.get("before") is not None and apart.get("after") is not None:
+        told += f" The standard deviation was {number(apart['before'])}; since then it is "
+        told += f"{number(apart['after'])}."
+    return told
 
 
-def _mean(interval: Json, *, share: bool) -> str | None:
+def _mean(interval: Json, counted: str, *, share: bool) -> str | None:
     mean = interval.get("mean")
     if mean is None:
         return None
-    rows = _count(interval.get("rows", 0))
+    rows = _count(interval.get("rows", 0), counted)
     low, high = interval.get("low"), interval.get("high")
     if low is None or high is None:
         few = interval.get("steps", 0) < 2  # of one nothing tells the spread
@@ -129,12 +138,17 @@ def _where(where: Json) -> str:
 
 
 def _moved(one: Json) -> str:
-    told = str(one["signal"]) + (f" where {one['segment']}" if one.get("segment") else "")
+    signal = str(one["signal"])
+    family, _, member = signal.partition(".")
+    share = family == "quality"
+    told = {"feature": member, "quality": f"faulty values of {member}"}.get(family, signal)
+    if one.get("segment"):
+        told += f" where {one['segment']}"
     if one.get("category"):
-        told += f": share of {one['category']}"
+        told, share = f"{told}: share of {one['category']}", True
     before, after = one.get("before"), one.get("after")
     if isinstance(before, int | float) and isinstance(after, int | float):
-        told += f" from {number(before)} to {number(after)}"
+        told += f" from {number(before, share=share)} to {number(after, share=share)}"
     return told
 
 
@@ -170,8 +184,11 @@ def number(value: float, *, share: bool = False) -> str:
     return f"{value:.3g}" if 1e-3 <= abs(value) < 1e3 or value == 0 else f"{value:.2e}"
 
 
-def _count(rows: int) -> str:
-    return "1 row" if rows == 1 else f"{rows} rows"
+def _count(rows: int, counted: str = "rows") -> str:
+    return f"1 {ONE_OF.get(counted, counted)}" if rows == 1 else f"{rows} {counted}"
+
+
+ONE_OF = {"rows": "row", "stretches of time": "stretch of time"}
 
 
 def _stop(sentence: str) -> str:

@@ -212,6 +212,10 @@ class SilenceAnswer(BaseModel):
     created_at: datetime
 
 
+HIDDEN = ("state", "settings", "detector", "rest")
+"""What the test of an outcome keeps for itself."""
+
+
 class RemedyAnswer(BaseModel):
     """What was done or is proposed, and how it turned out."""
 
@@ -241,7 +245,7 @@ class RemedyAnswer(BaseModel):
     def of(cls, remedy: Remedy, registry: Registry) -> "RemedyAnswer":
         """From the record."""
         test = {**remedy.request.get("test", {}), **(remedy.outcome_detail or {})}
-        shown = {k: v for k, v in test.items() if k not in ("state", "settings", "detector")}
+        shown = {k: v for k, v in test.items() if k not in HIDDEN}
         return cls(
             id=remedy.id,
             application=registry.applications[remedy.application_id].name,

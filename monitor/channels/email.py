@@ -26,7 +26,9 @@ def compose(delivery: Delivery, settings: Settings) -> EmailMessage:
     if "what" in data:
         # Mail readers put what is about one alert into one thread.
         message["References"] = f"<alert-{data['alert']}@leadsman>"
-        message["Subject"] = f"[{data['state']}, {data['tier']}] {data['title']}"
+        # A name of a feature may hold the end of a line, which would be the end of the header.
+        title = " ".join(data["title"].split())
+        message["Subject"] = f"[{data['state']}, {data['tier']}] {title}"
         message.set_content(data["text"])
     else:
         message["Subject"] = "[test] Leadsman can reach you"

@@ -96,7 +96,12 @@ class Outbox:
             self.wake.set()
 
     async def _try(self, delivery: webhooks.Delivery) -> None:
-        attempt = await _attempt(self._client, delivery, self._settings, self._clock)
+        try:
+            attempt = await _attempt(self._client, delivery, self._settings, self._clock)
+        except Exception as problem:
+            # A body that cannot be made must not end the sending of all others.
+            log.exception("attempt_broke delivery=%s", delivery.id)
+            attempt = Attempt(None, f"{type(problem).__name__}: {problem}", 0.0)
         state, again = "delivered", None
         if not attempt.succeeded:
             state = "waiting"

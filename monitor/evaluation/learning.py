@@ -7,13 +7,12 @@ import numpy as np
 from monitor.evaluation.detector_state import Subject
 from monitor.feed.rows import Rows
 from monitor.watches.normal import learning, resolve_normal
-from monitor.watches.watch import settings_of
 
 
 def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
     """Take first live rows for the reference that nobody uploaded."""
-    settings = settings_of(subject.watch)
-    taken = min(settings.learn - len(subject.learned_values), len(rows.values))
+    wanted = int(subject.parameters["learn"])
+    taken = min(wanted - len(subject.learned_values), len(rows.values))
     subject.learned_values = np.concatenate((subject.learned_values, rows.values[:taken]))
     learned = len(subject.learned_values)
     known = {int(code): name for code, name in subject.parameters.get("texts", [])} | dict(texts)
@@ -21,8 +20,8 @@ def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
         seen = np.unique(subject.learned_values.astype(np.int64)).tolist()
         kept = [[code, known[code]] for code in seen if code in known]
         subject.parameters = subject.parameters | {"texts": kept}
-    if learned < settings.learn:
-        subject.reason = learning(settings, subject.subject, learned)
+    if learned < wanted:
+        subject.reason = learning(wanted, subject.subject, learned)
         return taken
     resolved, pool = resolve_normal(
         subject.watch,
@@ -31,6 +30,7 @@ def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
         categorical=bool(subject.parameters.get("categorical")),
         reference=subject.learned_values,
         texts=known,
+        least_block=int(subject.parameters.get("least_block", 1)),
     )
     subject.learned_values = np.zeros(0)
     subject.status, subject.reason = resolved.status, resolved.reason

@@ -12,6 +12,7 @@ from monitor.evaluation.detector_state import Subject
 from monitor.feed.columns import Bools, Ints
 from monitor.feed.texts import Texts
 from monitor.records import Feature, Position, Registry, Watch, WatchState
+from monitor.signals.base import FEATURES
 from monitor.signals.inputs import (
     Columns,
     Matrix,
@@ -25,7 +26,7 @@ from monitor.signals.inputs import (
 from monitor.signals.losses import loss_of_values
 from monitor.signals.segments import Segments, bin_name
 from monitor.store.registry import Reference
-from monitor.watches.budget import Own
+from monitor.watches.budget import BudgetChange
 
 MOST_APPLICATIONS = 256
 """Applications whose detectors are kept; the others are read again at their next row."""
@@ -63,7 +64,12 @@ class Known:
         )
 
     def values(self, signal: str, segments: Segments | None, subject: str) -> Matrix | None:
-        """Values of a signal on the rows of a subject; none where the reference does not say."""
+        """Values of a signal on the rows of a subject; none where the reference does not say.
+
+        Of all features together, shape (n, numeric features), NaN where there is no value.
+        """
+        if signal == FEATURES:
+            return self._numbers()
         found = self._all(signal)
         if found is None or "|" not in subject:
             return None if found is None else found[~np.isnan(found)]
@@ -108,6 +114,13 @@ class Known:
         column: Matrix = self.columns.values[:, names.index(name)]
         return column
 
+    def _numbers(self) -> Matrix | None:
+        if self.columns is None:
+            return None
+        numeric = [place for place, one in enumerate(self.features) if one.is_numeric]
+        values: Matrix = self.columns.values[:, numeric]
+        return values
+
     def _all(self, signal: str) -> Matrix | None:
         family, _, name = signal.partition(".")
         names = [feature.name for feature in self.features]
@@ -150,8 +163,8 @@ class Memory:
     """Of the registry, and of the references."""
     known: dict[int, Known] = field(default_factory=dict)
     """By version."""
-    budgets: dict[int, Own] = field(default_factory=dict)
-    """Of applications that set any."""
+    budgets: dict[int, list[BudgetChange]] = field(default_factory=dict)
+    """Changes by applications that ever set any."""
     at: Position | None = None
     """Where the record had been read to when the detectors were kept."""
     place: Position | None = None

@@ -55,7 +55,7 @@ async def test_overdue(
     states = []
     for number, kept in (await all_kept(connection, memory, by_application)).items():
         watches = by_application[number]
-        own = memory.budgets.get(number, budget.NONE)
+        own = budget.held_since(memory.budgets.get(number, ()), settings, None)
         yearly = budget.budgets(watches, settings, own)
         raised: list[tuple[Watch, Alarm]] = []
         for watch in watches:

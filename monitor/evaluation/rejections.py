@@ -12,9 +12,12 @@ from monitor.feed.columns import id_at
 from monitor.feed.rows import Rows, Steps
 from monitor.moments import from_micros
 from monitor.records import Alarm, Json
+from monitor.watches.resolution import reference_sums
 from monitor.watches.watch import promise
 
 Floats = NDArray[np.float64]
+FEWEST = 20
+"""Steps before the onset below which they tell nothing; the reference does, if it holds more."""
 
 
 def alarm_of(
@@ -40,6 +43,11 @@ def alarm_of(
     before = subject.sums.plus(Sums.of(steps.values[: rejection.step + 1])).minus(after)
     if "codes" in parameters:
         before, after = _shares(parameters, rejection.stake, told[:onset], told[onset:])
+    was = before.interval(rows_per_step=block, scale=scale, signed=subject.signed)
+    normal = reference_sums(parameters)
+    if before.n < min(FEWEST, normal.n):
+        # Bad from its first rows on: what it should be like is known from its reference alone.
+        was = normal.interval(rows_per_step=block, scale=scale) | {"of": "reference"}
     evidence: Json = {
         "statistic": rejection.statistic,
         "threshold": rejection.threshold,
@@ -67,7 +75,7 @@ def alarm_of(
             "is_oldest_kept": rejection.onset > len(values) - 1,
             "note": "An estimate; no coverage is promised.",
         },
-        "before": before.interval(rows_per_step=block, scale=scale, signed=subject.signed),
+        "before": was,
         "after": after.interval(rows_per_step=block, scale=scale, signed=subject.signed),
         "trace": subject.trace.plot(scale),
     }

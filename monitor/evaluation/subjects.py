@@ -5,19 +5,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from drift.diagnostics import MIN_ROWS
 from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.gathered import begin_gathered, gathers
-from monitor.records import Watch
+from monitor.records import Json, Watch
+from monitor.settings import Tier
 from monitor.signals.base import (
     CANARY_DIFFERENCE,
     CHALLENGER_DIFFERENCE,
+    FEATURES,
     LOSS,
     LOSS_DIFFERENCE,
     OUTPUT,
+    SCORE,
     Observations,
 )
 from monitor.watches.normal import learning, resolve_normal
-from monitor.watches.resolution import resolve
+from monitor.watches.resolution import MIN_BLOCKS, choose_block, resolve
 from monitor.watches.watch import settings_of
 
 Floats = NDArray[np.float64]
@@ -60,8 +64,26 @@ def meet(
     made = new_subject(watch, signal, subject, resolved, pool)
     if made.status == "learning":
         made.parameters |= {"categorical": categorical, "task": task}
-        made.reason = learning(settings, subject, 0)
+        if signal == SCORE and settings.block == "recommended":
+            made.parameters |= _as_long_as_features(references, subject, watch)
+        made.reason = learning(int(made.parameters["learn"]), subject, 0)
     return made
+
+
+def _as_long_as_features(references: References, subject: str, watch: Watch) -> Json:
+    """How long the steps of scores are at least, and how many rows are learned for it.
+
+    Scores are made of features: what these do over a day, scores do too, and a few hours of live
+    rows would not show it.
+    """
+    settings, block = settings_of(watch), 1
+    columns = references(FEATURES, subject.partition("|")[0])
+    for column in [] if columns is None else np.asarray(columns, np.float64).T:
+        known = column[~np.isnan(column)]
+        if len(known) >= MIN_ROWS:
+            block = max(block, choose_block(settings, known, Tier.INFO)[0])
+    wanted = settings.learn if "learn" in watch.settings else MIN_BLOCKS * block
+    return {"least_block": block, "learn": max(settings.learn, wanted)}
 
 
 LOSSES = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE)

@@ -15,6 +15,7 @@ from monitor.evaluation.moved import moved
 from monitor.evaluation.subjects import References
 from monitor.evaluation.timing_arming import needs_timing
 from monitor.feed.join import Stretch
+from monitor.moments import from_micros
 from monitor.quiet import note_requests
 from monitor.records import Alarm, Json, Registry, Watch, WatchState
 from monitor.settings import Settings
@@ -76,7 +77,10 @@ async def feed_watches(
     covered = await judge(connection, coverages, extracted, settings)
     for number, watches in by_application.items():
         kept = kept_of[number]
-        yearly = budget.budgets(watches, settings, memory.budgets.get(number, budget.NONE))
+        changes = memory.budgets.get(number, ())
+        since = _granted_from(number, watches, extracted) if changes else None
+        own = budget.held_since(changes, settings, since)
+        yearly = budget.budgets(watches, settings, own)
         raised: list[tuple[Watch, Alarm]] = []
         # A trial before the comparison that asks what it showed.
         for watch in sorted(watches, key=lambda w: w.detector != "paired-promotion"):
@@ -116,6 +120,14 @@ async def feed_watches(
     await watch_store.move_clocks(connection, clocks)
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
     return found
+
+
+def _granted_from(
+    application: int, watches: Collection[Watch], extracted: Extracted
+) -> datetime | None:
+    """First moment for which a turn may grant anything."""
+    first = min((int(o.at.min()) for (n, _), o in extracted.items() if n == application and len(o)))
+    return min((from_micros(first), *(w.clock for w in watches if w.enabled and w.clock)))
 
 
 def read_for(

@@ -7,6 +7,8 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor import metrics
+from monitor.alerts.kinds import GRAVITY
+from monitor.alerts.recovery import LONG_BLOCK, step_rows
 from monitor.alerts.telling import note_remedy, tell
 from monitor.records import Alarm, Alert, Application, Json, Registry, Remedy, Watch
 from monitor.remedies import guards as remedies
@@ -14,7 +16,7 @@ from monitor.remedies import outcomes, rules
 from monitor.remedies.escalation import escalate, note_line
 from monitor.remedies.guards import Decided, Declined, Situation
 from monitor.remedies.scene import Scene
-from monitor.settings import Settings
+from monitor.settings import Settings, Tier
 from monitor.signals import LOSS
 from monitor.store import alerts as alert_store
 from monitor.store import automation, summaries
@@ -177,12 +179,18 @@ async def read_situation(
 async def names_in_alarm(
     connection: AsyncConnection, application_id: int, registry: Registry
 ) -> frozenset[str]:
-    """Versions that a guaranteed test holds to be bad: no traffic may move to them."""
+    """Versions that a guaranteed test holds to be bad: no traffic may move to them.
+
+    What only informs holds nothing back: people are not woken for it, and by its budget it is wrong
+    once a month, while whoever waits for the change is served by a version that is worse.
+    """
     opened = await alert_store.read_alerts(connection, application_id=application_id, is_open=True)
     numbers = [
         int(alert.subject.partition("|")[0].split(",")[0])
         for alert in opened
-        if alert.kind.startswith(BLAMING) and alert.state != "pending"
+        if alert.kind.startswith(BLAMING)
+        and alert.state != "pending"
+        and GRAVITY[alert.tier] >= GRAVITY[Tier.PAGE]
     ]
     return frozenset(registry.versions[n].name for n in numbers if n in registry.versions)
 
@@ -245,11 +253,17 @@ def _revision(situation: Situation) -> int:
 async def _test_of(
     connection: AsyncConnection, decided: Decided, alarm: Alarm, registry: Registry
 ) -> Json:
-    clip = float(alarm.evidence["parameters"].get("clip") or 1.0)
+    parameters = alarm.evidence["parameters"]
+    clip = float(parameters.get("clip") or 1.0)
     after = alarm.evidence["after"]
     bad = registry.version_named(decided.request.get("from", ""))
     number = alarm.subject.partition("|")[0].split(",")[0] if bad is None else str(bad.id)
     if alarm.evidence["signal"] == LOSS and alarm.subject == number:
-        return outcomes.begin(decided.kind, after["mean"], after["rows"], clip)
+        # The rows of the alarm were chosen for being bad: what is surely so bad must be undercut.
+        least = after["mean"] if after.get("low") is None else after["low"]
+        block = step_rows(parameters)
+        return outcomes.begin(decided.kind, least, after["rows"], clip, block=block)
+    # How the losses themselves depend on each other is not what this alarm is about.
     sums = await summaries.read_whole(connection, alarm.application_id, LOSS, number)
-    return outcomes.begin(decided.kind, sums.total / sums.n if sums.n else None, sums.n, clip)
+    mean = sums.total / sums.n if sums.n else None
+    return outcomes.begin(decided.kind, mean, sums.n, clip, block=LONG_BLOCK)

@@ -31,7 +31,7 @@ class Situation:
     remedies: Sequence[Remedy]
     """Of the application."""
     in_alarm: frozenset[str]
-    """Names of versions with an open guaranteed alert of their own."""
+    """Names of versions with an open guaranteed alert of their own, at tier page or graver."""
     now: datetime
     cool_down: timedelta
     automation: Automation = Automation()

@@ -13,9 +13,9 @@ from monitor.signals import LOSS, LOSS_DIFFERENCE, Extracted
 
 ALPHA = 0.05
 """Probability of reporting recovery where there is none."""
-LONGEST = 2_000
-"""Fresh labels after which a remedy that is not shown to have helped is reported as not
-recovered."""
+LONGEST, LONGEST_STEPS = 2_000, 40
+"""Fresh labels, and at least so many steps, after which a remedy that is not shown to have helped
+is reported as not recovered."""
 ROOM = 1e-3
 """A mean loss closer to 0 than this leaves no room to be lower."""
 
@@ -28,7 +28,7 @@ class Verdict:
     detail: Json
 
 
-def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float) -> Json:
+def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float, *, block: int = 1) -> Json:
     """What the outcome will be tested against, fixed at the decision.
 
     Parameters
@@ -37,6 +37,8 @@ def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float) -> Json:
         Mean loss of the version in alarm, in the loss's own unit, over its `bad_n` labels.
     clip
         Loss that counts as 1.
+    block
+        Rows whose mean is one step: as many as their dependence asks for.
     """
     if kind == "promote":
         return {
@@ -52,8 +54,9 @@ def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float) -> Json:
     mean = min(max(mean, ROOM), 1 - ROOM)
     return {
         "detector": "bounded-mean",
-        "settings": {"limit": 1 - mean, "head_start": ALPHA},
+        "settings": {"limit": 1 - mean, "head_start": ALPHA, "averaged": block > 1},
         "clip": clip,
+        "block": block,
         "null": f"On fresh rows the restored version's mean loss is at least {mean * clip:.4g}, "
         f"which is "
         f"that of the version it replaced over {bad_n} labels.",
@@ -70,28 +73,34 @@ def verify(remedy: Remedy, extracted: Extracted, registry: Registry) -> Verdict 
     if not test or not values:
         return None
     clipped = np.clip(np.array(values) / test["clip"], -1.0, 1.0)
-    detector = _detector(test, detail)
-    steps = clipped if test["detector"] == "paired-promotion" else 1.0 - clipped
-    update = detector.update(steps, np.zeros((len(steps), 1)))
+    block, rest = test.get("block", 1), detail.get("rest", [])
+    waiting = np.concatenate((np.array(rest, np.float64), clipped))
+    steps = waiting[: len(waiting) // block * block].reshape(-1, block).mean(axis=1)
     n = detail.get("n", 0) + len(values)
     total = detail.get("total", 0.0) + float(sum(values))
-    told: Json = {
+    told: Json = detail | {
         "n": n,
         "total": total,
         "mean": total / n,
         "null": test["null"],
         "error": test["error"],
-        "statistic": float(update.statistic[-1, 0]),
         "threshold": 1.0,
-        "state": base64.b64encode(detector.to_bytes()).decode(),
+        "rest": waiting[len(steps) * block :].tolist(),
     }
-    if update.alarms:
+    if len(steps):
+        detector = _detector(test, detail)
+        fed = steps if test["detector"] == "paired-promotion" else 1.0 - steps
+        update = detector.update(fed, np.zeros((len(steps), 1)))
         told |= {
-            "n": n - len(values) + update.alarms[0].step + 1,
-            "statistic": update.alarms[0].statistic,
+            "statistic": float(update.statistic[-1, 0]),
+            "state": base64.b64encode(detector.to_bytes()).decode(),
         }
-        return Verdict("recovered", told)
-    return Verdict("not_recovered" if n >= LONGEST else None, told)
+        if update.alarms:
+            first = update.alarms[0]
+            n += (first.step + 1) * block - len(rest) - len(values)
+            return Verdict("recovered", told | {"n": n, "statistic": first.statistic})
+    longest = max(LONGEST, LONGEST_STEPS * block)
+    return Verdict("not_recovered" if n >= longest else None, told)
 
 
 def _detector(test: Json, detail: Mapping[str, object]) -> Detector:

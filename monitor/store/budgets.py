@@ -2,26 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.schema import ApplicationBudgetRow
 from monitor.settings import Tier
-from monitor.watches.budget import Own
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetChange:
-    """One change of a tier's budget."""
-
-    tier: Tier
-    per_year: float | None
-    """None where the monitor's own setting counts from then on."""
-    at: datetime
-
+from monitor.watches.budget import BudgetChange, Own
 
 _NEWEST = text("""
     SELECT DISTINCT ON (application_id, tier) application_id, tier, per_year
@@ -35,6 +22,17 @@ async def read_all_budgets(connection: AsyncConnection) -> dict[int, Own]:
     for row in await connection.execute(_NEWEST):
         if row.per_year is not None:
             found[row.application_id][Tier(row.tier)] = row.per_year
+    return dict(found)
+
+
+async def read_histories(connection: AsyncConnection) -> dict[int, list[BudgetChange]]:
+    """All changes by every application that ever set a budget, the oldest first."""
+    found: dict[int, list[BudgetChange]] = defaultdict(list)
+    table = ApplicationBudgetRow
+    query = select(table.application_id, table.tier, table.per_year, table.set_at)
+    for row in await connection.execute(query.order_by(table.id)):
+        change = BudgetChange(Tier(row.tier), row.per_year, row.set_at)
+        found[row.application_id].append(change)
     return dict(found)
 
 

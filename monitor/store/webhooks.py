@@ -51,12 +51,19 @@ async def add_deliveries(
     tier: Tier,
     body: Json,
     alert_id: int | None,
+    only: Collection[int] | None = None,
 ) -> int:
-    """Put an event into the outbox, once for each webhook that wants it; how many do."""
+    """Put an event into the outbox, once for each webhook that wants it; how many do.
+
+    Parameters
+    ----------
+    only
+        Webhooks that get it, whatever they ask for.
+    """
     wanted = 0
     for row in await read_webhooks(connection):
         concerns = row.applications is None or application in row.applications
-        if concerns and tier.value in row.tiers:
+        if (concerns and tier.value in row.tiers) if only is None else row.id in only:
             await add_delivery(connection, row.id, event=event, body=body, alert_id=alert_id)
             wanted += 1
     return wanted
@@ -156,12 +163,11 @@ async def lease_delivery(
     )
 
 
-async def was_told(connection: AsyncConnection, alert_id: int) -> bool:
-    """Whether anybody was ever told of an alert."""
-    found = await connection.execute(
-        select(DeliveryRow.id).where(DeliveryRow.alert_id == alert_id).limit(1)
-    )
-    return found.one_or_none() is not None
+async def told_of(connection: AsyncConnection, alert_id: int) -> set[int]:
+    """Webhooks that were told of an alert, or of what was done about it."""
+    news = DeliveryRow.event.like("alert.%") | DeliveryRow.event.like("remedy.%")
+    query = select(DeliveryRow.webhook_id).where(DeliveryRow.alert_id == alert_id, news)
+    return set((await connection.execute(query)).scalars())
 
 
 async def save_attempt(

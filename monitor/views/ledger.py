@@ -7,9 +7,8 @@ from datetime import datetime
 from monitor.moments import YEAR_US, to_micros
 from monitor.records import Watch
 from monitor.settings import Settings, Tier
-from monitor.store.budgets import BudgetChange
 from monitor.store.ledger import Account
-from monitor.watches.budget import OWN_ERROR_RATE, allowed, budgets
+from monitor.watches.budget import OWN_ERROR_RATE, BudgetChange, allowed, budgets
 
 
 @dataclass(frozen=True, slots=True)

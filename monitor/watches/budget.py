@@ -7,6 +7,8 @@ changes nothing. Time runs by when labels were received, never by the monitor's 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,41 @@ guarantee."""
 Own = Mapping[Tier, float]
 """What an application allows itself; of a tier that is absent the monitor's own setting counts."""
 NONE: Own = {}
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChange:
+    """One change of a tier's budget."""
+
+    tier: Tier
+    per_year: float | None
+    """None where the monitor's own setting counts from then on."""
+    at: datetime
+
+
+def held_since(changes: Iterable[BudgetChange], settings: Settings, since: datetime | None) -> Own:
+    """The least that each changed tier was allowed from a moment on.
+
+    Rows that are read late were recorded under the budgets of their time. What is granted for a
+    stretch is the least of these, so that no more is spent than was ever allowed.
+
+    Parameters
+    ----------
+    changes
+        Of one application, the oldest first.
+    since
+        When the stretch begins; none where only what holds now counts.
+    """
+    least: dict[Tier, float] = {}
+    before: dict[Tier, float] = {}
+    for change in changes:
+        tier = change.tier
+        now = settings.budget(tier) if change.per_year is None else change.per_year
+        held = before.get(tier, settings.budget(tier))
+        ended_before = since is None or change.at <= since
+        least[tier] = now if ended_before else min(least.get(tier, held), held, now)
+        before[tier] = now
+    return least
 
 
 def allowed(tier: Tier, settings: Settings, own: Own = NONE) -> float:

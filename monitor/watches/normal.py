@@ -16,6 +16,7 @@ from monitor.watches.resolution import (
     MAX_LIMIT,
     MIN_BLOCKS,
     Resolved,
+    about_steps,
     choose_block,
     refuse_dependence,
 )
@@ -44,9 +45,9 @@ def waits(watch: Watch, signal: str, settings: WatchSettings, task: str) -> bool
     )
 
 
-def learning(settings: WatchSettings, subject: str, rows: int) -> str:
+def learning(wanted: int, subject: str, rows: int) -> str:
     """What a subject waits for."""
-    told = f"learning: {rows} of {settings.learn} rows"
+    told = f"learning: {rows} of {wanted} rows"
     return f"{told}: too little traffic in this segment to test it yet" if "|" in subject else told
 
 
@@ -58,6 +59,7 @@ def resolve_normal(
     categorical: bool,
     reference: Floats | None,
     texts: Mapping[int, str],
+    least_block: int = 1,
 ) -> tuple[Resolved, Floats | None]:
     """Fix the parameters of a member of a watch for one subject.
 
@@ -67,6 +69,8 @@ def resolve_normal(
         Whether the values are codes of categories.
     reference : shape (n,)
         Values of normal rows, in time order; none where none are known.
+    least_block
+        Rows of one step at least, where what the values are made of depends on itself for so long.
 
     Returns
     -------
@@ -77,12 +81,15 @@ def resolve_normal(
     """
     settings = settings_of(watch)
     if reference is None and waits(watch, signal, settings, task):
-        return Resolved("learning", learning(settings, "", 0), {"learn": settings.learn}), None
+        return Resolved(
+            "learning", learning(settings.learn, "", 0), {"learn": settings.learn}
+        ), None
     try:
         if watch.detector == "ranks":
             assert reference is not None
-            made = _categories if categorical else _numbers
-            return made(watch, settings, reference, texts)
+            if categorical:
+                return _categories(watch, settings, reference, texts)
+            return _numbers(watch, settings, reference, least_block)
         if watch.detector == "two-sided-mean":
             return _two_sided(settings, reference), None
         return _rate(watch, settings, signal, reference, task), None
@@ -91,9 +98,12 @@ def resolve_normal(
 
 
 def _numbers(
-    watch: Watch, settings: WatchSettings, reference: Floats, texts: Mapping[int, str]
+    watch: Watch, settings: WatchSettings, reference: Floats, least_block: int
 ) -> tuple[Resolved, Floats | None]:
     block, why = _blocks(watch, settings, reference)
+    if block < least_block:
+        block = least_block
+        why = f"The reference's features depend on each other over {block} rows, and so do these."
     values = reference[: len(reference) // block * block].reshape(-1, block).mean(axis=1)
     resolved, pool = ranks_of(values)
     more = _unit(block, why) | {"reference_rows": len(reference)}
@@ -118,7 +128,8 @@ def ranks_of(values: Floats) -> tuple[Resolved, Floats | None]:
             "The quality watch sees another value.",
             {},
         ), None
-    return Resolved("armed", None, {"detector": "numeric-ranks", "edges": edges}), values[share:]
+    made = {"detector": "numeric-ranks", "edges": edges} | about_steps(values)
+    return Resolved("armed", None, made), values[share:]
 
 
 def _categories(
@@ -160,7 +171,7 @@ def _unit(block: int, why: str) -> Json:
 
 def _two_sided(settings: WatchSettings, reference: Floats | None) -> Resolved:
     if reference is None:
-        return Resolved("learning", learning(settings, "", 0), {"learn": settings.learn})
+        return Resolved("learning", learning(settings.learn, "", 0), {"learn": settings.learn})
     scale = settings.clip or float(np.quantile(np.abs(reference), MOST_CLIPPED)) or 1.0
     resolved = two_sided_of(settings, np.clip(reference / scale, -1, 1))
     more = {"clip": scale, "reference_rows": len(reference)}
@@ -250,14 +261,14 @@ def _rate(
     } | _unit(block, why)
     limit = stated_limit(settings, signal)
     if signal == COVERAGE:
-        parameters["unit_reason"] = "Each stretch of time is one step."
+        parameters |= {"unit": "stretch of time", "unit_reason": "Each of them is one step."}
     if limit is None:
         assert scaled is not None
         parameters["reference_rows"] = len(scaled)
         whole = len(scaled) // block * block
         means = scaled[:whole].reshape(-1, block).mean(axis=1)
         limit = upper_limit(means, confidence=settings.confidence, tolerance=settings.tolerance)
-        parameters |= {"reference_mean": float(scaled.mean())}
+        parameters |= {"reference_mean": float(scaled.mean())} | about_steps(means)
     if watch.tier is Tier.ROLLBACK:
         sentence = refuse_dependence(settings, scaled, block)
         if sentence is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from drift.diagnostics import design_effect, recommend_block, refusal
 from drift.errors import DriftError, InsufficientDataError
 from drift.means.reference import upper_limit
+from monitor.evidence import Sums
 from monitor.records import Json, Watch
 from monitor.settings import Tier
 from monitor.signals.canary import LEAST_SHARE
@@ -177,6 +178,7 @@ def _bounded_mean(
         means = scaled[:whole].reshape(-1, block).mean(axis=1)
         limit = upper_limit(means, confidence=settings.confidence, tolerance=settings.tolerance)
         parameters |= {"confidence": settings.confidence, "tolerance": settings.tolerance}
+        parameters |= about_steps(means)
     assert limit is not None
     if not 0 < limit < MAX_LIMIT:
         return Resolved(
@@ -203,6 +205,27 @@ def _about(losses: NDArray[np.float64]) -> Json:
         "design_effect": _plain(effect.value),
         "design_effect_upper": _plain(effect.upper),
     }
+
+
+def about_steps(steps: NDArray[np.float64]) -> Json:
+    """What is kept of normal steps, to tell a change from.
+
+    Parameters
+    ----------
+    steps : shape (n,)
+        As the test takes them: rows or means of blocks.
+    """
+    return {
+        "reference_steps": len(steps),
+        "reference_total": float(steps.sum()),
+        "reference_squares": float(np.square(steps).sum()),
+    }
+
+
+def reference_sums(parameters: Json) -> Sums:
+    """The same as sums; of nothing where nothing is kept."""
+    names = ("reference_steps", "reference_total", "reference_squares")
+    return Sums(*(parameters[name] for name in names)) if names[0] in parameters else Sums()
 
 
 def refuse_dependence(

@@ -160,6 +160,8 @@ def kind_of(watch: Watch) -> str:
 def promise(watch: Watch, parameters: Json, budget_per_year: float, assumption: str) -> str:
     """What an alarm of this watch is worth, in words."""
     if watch.detector == "paired-promotion":
+        assumption = assumption.replace("at least eps", f"at least {parameters['eps']:g}")
+        assumption = assumption.replace("at most alpha", f"at most {parameters['alpha']:g}")
         return (
             f"A challenger that is not better is promoted with a probability of at most "
             f"{parameters['alpha']:g}, "
@@ -169,6 +171,12 @@ def promise(watch: Watch, parameters: Json, budget_per_year: float, assumption: 
         return f"No false alarm rate is promised: this detector informs only. {assumption}"
     start = parameters.get("head_start", 0.0)
     extra = f", and {start:g} once for each new version" if start else ""
+    for name in ("limit", "margin"):
+        if name in parameters:
+            line = float(parameters[name]) * float(parameters.get("clip") or 1.0)
+            assumption = assumption.replace(f"the {name}.", f"the {name}, {line:.3g}.")
+    if not watch.signal.startswith(("loss", "metric.")):
+        assumption = assumption.replace("expected loss", "expected value")
     return (
         f"At most {budget_per_year:.3g} false alarms a year are expected of this watch (tier "
         f"{watch.tier.value}){extra}. "

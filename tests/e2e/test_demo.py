@@ -27,6 +27,8 @@ def test_the_bad_release_is_rolled_back_and_nothing_is_lost(tmp_path: Path) -> N
     assert told["predictions_sent"] == told["predictions_recorded"] == 2_200
     assert told["feedback_sent"] == told["feedback_recorded"] == 2_200
     assert told["predictions_lost"] == told["predictions_repeated"] == told["false_alarms"] == 0
+    # Nothing was set for it: it is watched as any application is.
+    assert told["watches_configured"] == []
     act = told["acts"][0]
     assert act["onset_row"] == 9_000
     assert act["labels_to_alarm"] < 400

@@ -17,7 +17,6 @@ import pytest
 from tests.support.stories import Model, Story, World
 
 TEXTS = Path(__file__).parent.parent / "data" / "stories"
-GRAVE = ("ROLLBACK", "PAGE")
 
 Telling = Callable[[Story], Awaitable[None]]
 
@@ -104,15 +103,13 @@ STORIES: dict[str, tuple[Telling, set[str], set[str]]] = {
     "missing_feature": (missing_feature, {"quality.debt"}, {"loss", "output", "score"}),
     "flipped_segment": (flipped_segment, {"loss"}, set()),
     "slow_drift": (slow_drift, {"loss"}, set()),
-    "daily_cycle": (daily_cycle, set(), {"feature.income", "output", "score"}),
+    "daily_cycle": (daily_cycle, set(), set()),
     "bursty_sessions": (bursty_sessions, set(), set()),
     "broken_labels": (broken_labels, {"label.coverage"}, {"label.delay"}),
     "latency_regression": (latency_regression, {"service.latency"}, set()),
     "bad_release": (bad_release, {"loss_difference"}, {"loss", "output", "score"}),
     "good_release": (good_release, {"challenger_better"}, set()),
 }
-QUIET = ("daily_cycle", "bursty_sessions")
-"""Nobody may be woken up: neither a page nor a rollback."""
 
 
 def told(story: Story, what: Telling) -> dict[str, str]:
@@ -125,9 +122,34 @@ def told(story: Story, what: Telling) -> dict[str, str]:
     return asyncio.run(run())
 
 
-def shape(text: str) -> str:
-    """A text without its numbers, which differ in their last digits from processor to processor."""
-    return re.sub(r"[0-9][0-9.,:+%-]*(e[+-][0-9]+)?", "#", text)
+NUMBER = re.compile(r"[0-9][0-9.,:+-]*(?:e[+-][0-9]+)?")
+CLOSE, SECONDS = 0.02, 60
+"""How far numbers and moments may lie apart: they differ in their last digits from processor to
+processor."""
+
+
+def alike(text: str, kept: str) -> bool:
+    """Whether two texts say the same, and name the same numbers but for rounding."""
+    text, kept = (re.sub(r"&at=\S+", "", one) for one in (text, kept))
+    if NUMBER.sub("#", text) != NUMBER.sub("#", kept):
+        return False
+    return all(map(_close, NUMBER.findall(text), NUMBER.findall(kept)))
+
+
+def _close(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    try:
+        if ":" in one and ":" in other:
+            return abs(_seconds(one) - _seconds(other)) <= SECONDS
+        return bool(np.isclose(float(one.strip(".,")), float(other.strip(".,")), rtol=CLOSE))
+    except ValueError:
+        return False
+
+
+def _seconds(clock: str) -> int:
+    hours, minutes, seconds = (int(part) for part in clock.strip(".,:").split(":"))
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def page(texts: dict[str, str]) -> str:
@@ -142,9 +164,7 @@ def test_the_person_on_call_is_told_what_happened(name: str, database: str) -> N
     texts = told(Story(database), what)
     kinds = {kind.partition("|")[0] for kind in texts}
     assert expected <= kinds <= expected | allowed
-    if name in QUIET:
-        assert not any(text.startswith(GRAVE) for text in texts.values()), page(texts)
     kept = TEXTS / f"{name}.txt"
     if os.environ.get("LEADSMAN_WRITE_TEXTS"):
         kept.write_text(page(texts))
-    assert shape(page(texts)) == shape(kept.read_text())
+    assert alike(page(texts), kept.read_text()), page(texts)

@@ -354,6 +354,12 @@ class Operation(RuleBasedStateMachine):
         ids = {identifier for identifier, _ in self.received}
         sent = self.ask("SELECT id, alert_id FROM deliveries WHERE state = 'delivered'")
         assert {str(row["id"]) for row in sent} <= ids
+        # Somebody was told of each cause that still stands, or of what explains it.
+        silent = self.ask(
+            "SELECT id FROM alerts a WHERE state = 'firing' AND inhibited_by IS NULL AND NOT EXISTS"
+            " (SELECT FROM deliveries d WHERE d.alert_id = a.id AND d.event = 'alert.firing')"
+        )
+        assert not silent
         self._look_at_order()
         self._look_at_changes()
 

@@ -303,6 +303,18 @@ CASES: dict[str, Case] = {
         ),
         [],
     ),
+    "new_version": (
+        watch("score", "score", "ranks"),
+        alarm(
+            "score",
+            interval(0.31, 0.3, 0.32, 600) | {"of": "reference"},
+            interval(0.62, 0.56, 0.68, 84),
+            parameters=EDGES,
+            change="values rose",
+            **NUMBERS,
+        ),
+        [],
+    ),
     "segment": (
         watch("loss_by_region", "loss", "bounded-mean"),
         alarm(
@@ -339,9 +351,11 @@ def alert_of(case: Case, **changes: Any) -> Alert:
     """The alert that an alarm opens, as alert 17."""
     of, came, done = case
     kind = kind_of_alarm(of, came)
-    told = detail(of, came, alarm_id=23, kind=kind, application="market", registry=REGISTRY)
+    told = detail(
+        of, came, alarm_id=23, kind=kind, application=REGISTRY.applications[1], registry=REGISTRY
+    )
     told |= {"done": done, "link": link(SETTINGS, "market", 17, came)}
-    line = title(kind, came, "market", REGISTRY)
+    line = title(kind, came, REGISTRY.applications[1], REGISTRY)
     state = "firing" if came.evidence["guaranteed"] else "pending"
     test = recovery.begin(of, came, 1)
     alert = Alert(17, 1, came.subject, kind, came.tier, state, line, told, AT, AT, None)
@@ -366,7 +380,7 @@ def golden() -> dict[str, str]:
         files[f"{name}.txt"] = told["data"]["text"]
         files[f"{name}.json"] = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
     resolved = alert_of(CASES["loss"], state="resolved", resolved_at=AT + timedelta(hours=1))
-    reason = "900 rows since the alarm, of mean 0.1, show that the mean is below 0.15"
+    reason = "900 rows since the alarm, of mean 0.1, show that the mean loss is below 0.15"
     told = generic(delivery_of(resolved, "alert.resolved", extra={"reason": reason}))
     files["resolved.txt"] = told["data"]["text"]
     files["resolved.json"] = json.dumps(told, indent=2, ensure_ascii=False) + "\n"

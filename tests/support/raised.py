@@ -61,10 +61,16 @@ def alarm_of(watch: Watch, subject: str, at: datetime, **changes: Any) -> Alarm:
 
 
 async def add_watch(
-    engine: AsyncEngine, name: str, rule: Rule, *, mode: Mode = Mode.ACT, signal: str = "loss"
+    engine: AsyncEngine,
+    name: str,
+    rule: Rule,
+    *,
+    mode: Mode = Mode.ACT,
+    signal: str = "loss",
+    tier: Tier = Tier.ROLLBACK,
 ) -> Watch:
     """A watch of application 1 with a rule."""
-    form = WatchForm(name, signal, "bounded-mean", Tier.ROLLBACK, rule[0]["kind"], {}, rule=rule)
+    form = WatchForm(name, signal, "bounded-mean", tier, rule[0]["kind"], {}, rule=rule)
     async with engine.begin() as connection:
         watch = await watch_store.add_watch(connection, 1, form, mode)
     assert watch is not None

@@ -167,3 +167,27 @@ def test_a_lesser_tier_does_not_hide_a_graver_one(database: str) -> None:
         await engine.dispose()
 
     asyncio.run(check())
+
+
+def test_who_was_told_that_it_stands_is_told_that_it_ended_and_nobody_else(database: str) -> None:
+    async def check() -> None:
+        await lay(database, [])
+        engine = connect(database)
+        informed = await add_webhook(database, "http://127.0.0.1:9/")
+        await rows_of(database, "UPDATE webhooks SET tiers = '[\"info\"]' RETURNING 1")
+        alert = await open_alert(engine, "loss", tier=Tier.INFO)
+        await tell_of(engine, alert, "alert.firing")
+        # It rises, and a webhook is made that would have wanted it.
+        async with engine.begin() as connection:
+            alert = await store.change_alert(connection, alert.id, tier=Tier.ROLLBACK.value)
+        await add_webhook(database, "http://127.0.0.1:9/")
+        async with engine.begin() as connection:
+            await close_alert(connection, alert, MARKET, "monitor", "gone")
+        told = await rows_of(database, "SELECT webhook_id, event FROM deliveries ORDER BY sequence")
+        assert [(t["webhook_id"], t["event"]) for t in told] == [
+            (informed, "alert.firing"),
+            (informed, "alert.resolved"),
+        ]
+        await engine.dispose()
+
+    asyncio.run(check())

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitor.settings import Mode, Settings
+from monitor.settings import Mode, Settings, Tier
 from monitor.store import automation
 from monitor.store.database import connect
 from tests.support.fake_serving import FakeServing, Mood
@@ -127,6 +127,24 @@ def test_a_version_that_came_into_alarm_after_the_decision_is_not_moved_to(datab
         assert stage.serving.changes == []
         [remedy] = await remedies_of(stage.engine)
         assert (remedy.state, remedy.state_reason) == ("held", "price:1 is itself in alarm")
+
+    on_stage(database, work)
+
+
+@pytest.mark.parametrize(
+    ("tier", "state"), [(Tier.INFO, "acted"), (Tier.PAGE, "held"), (Tier.ROLLBACK, "held")]
+)
+def test_what_only_informs_about_the_target_holds_no_change_back(
+    database: str, tier: Tier, state: str
+) -> None:
+    async def work(stage: Stage) -> None:
+        tells = await add_watch(stage.engine, "tells", [{"kind": "notify"}], tier=tier)
+        await alarm(stage.engine, stage.settings, tells, "1", stage.clock)
+        back = await add_watch(stage.engine, "back", [ROLL_BACK])
+        await alarm(stage.engine, stage.settings, back, "2", stage.clock)
+        await stage.act()
+        assert await stage.states() == [("roll_back", state, None)]
+        assert len(stage.serving.changes) == (state == "acted")
 
     on_stage(database, work)
 

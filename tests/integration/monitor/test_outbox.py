@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.channels.outbox import AT_ONCE, AT_ONCE_EACH, send_due
@@ -117,6 +118,51 @@ def test_how_long_a_delivery_is_tried_counts_from_its_own_first_attempt(database
     assert second["attempts"] > 2
     ids = [call.headers["webhook-id"] for call in server.calls]
     assert ids == [str(first["id"])] * first["attempts"] + [str(second["id"])] * second["attempts"]
+
+
+@pytest.mark.parametrize(("hours", "state"), [(23, "delivered"), (25, "dead")])
+def test_a_delivery_is_tried_for_a_day_and_then_given_up(
+    database: str, hours: int, state: str
+) -> None:
+    clock = Clock()
+    mended = clock.now + timedelta(hours=hours)
+
+    async def check(receiver: str) -> None:
+        await add_webhook(database, receiver)
+        engine = connect(database)
+        await tell_of(engine, await open_alert(engine, "loss"), "alert.firing")
+        # Nothing is set: a day is what everybody gets.
+        await go_on(engine, settings_of(database), clock, *[timedelta(minutes=30)] * 54)
+        await engine.dispose()
+
+    with http_server(lambda _: (200 if clock.now >= mended else 503, {})) as server:
+        asyncio.run(check(server.url))
+    [one] = asyncio.run(rows_of(database, STATES))
+    assert one["state"] == state
+    assert one["attempts"] == len(server.calls) > 40
+
+
+def test_a_body_that_cannot_be_made_holds_up_no_other(database: str) -> None:
+    async def check(receiver: str) -> None:
+        broken = await add_webhook(database, receiver, format="alertmanager")
+        await add_webhook(database, receiver)
+        engine = connect(database)
+        alert = await open_alert(engine, "loss")
+        await tell_of(engine, alert, "alert.firing")
+        spoil = "UPDATE deliveries SET body = body #- '{data,since}' WHERE webhook_id = $1"
+        await rows_of(database, f"{spoil} RETURNING 1", broken)
+        await go_on(engine, settings_of(database), Clock(), timedelta(0))
+        await engine.dispose()
+
+    with http_server(lambda _: (200, {})) as server:
+        asyncio.run(check(server.url))
+    assert len(server.calls) == 1
+    found = asyncio.run(rows_of(database, STATES))
+    assert [(d["state"], d["attempts"]) for d in found] == [("waiting", 1), ("delivered", 1)]
+    [attempt] = asyncio.run(
+        rows_of(database, "SELECT error FROM delivery_attempts WHERE status IS NULL")
+    )
+    assert attempt["error"] == "KeyError: 'since'"
 
 
 def deleting(url: str, number: int) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from leadsman.errors import CommandError
 from monitor.settings import Settings
 from monitor.watches.watch import DEFAULT_WATCHES
 from tests.support.monitor_api import monitor_api
-from tests.support.monitoring import bad_release, catch_up, lay, settings_for
+from tests.support.monitoring import bad_release, catch_up, lay, rows_of, settings_for
+from tests.support.shipped import START
 
 MINE = {"name": "mine", "signal": "feature.load", "detector": "ranks", "tier": "info"}
 WATCHES = "/v1/applications/market/watches"
@@ -158,8 +160,9 @@ def test_tests_that_begin_anew_keep_what_was_spent(database: str) -> None:
         assert share["loss_difference"] == 0
 
 
-def test_watches_are_granted_what_their_application_allows_from_the_next_turn_on(
-    database: str,
+@pytest.mark.parametrize("before_the_rows", [False, True])
+def test_watches_are_granted_what_their_application_allowed_when_the_rows_were_recorded(
+    database: str, before_the_rows: bool
 ) -> None:
     settings = settings_for(database)
     budgets = {"budgets": {"info": 1000.0}}
@@ -175,11 +178,19 @@ def test_watches_are_granted_what_their_application_allows_from_the_next_turn_on
         assert client.put(path, json=budgets, headers=reader).status_code == 403
         client.put(path, json=budgets)
         assert client.get(WATCHES).json()["budgets"] == budgets["budgets"]
+        if before_the_rows:
+            moved = "UPDATE application_budgets SET set_at = $1 RETURNING 1"
+            asyncio.run(rows_of(database, moved, START - timedelta(days=1)))
         asyncio.run(catch_up(settings))
         info = ledger(client)["info"]
         assert info["budget_per_year"] == 1000
-        # The rows are older than the change, so by the time of the record 12 a year were allowed.
-        assert info["granted"] < info["spent"] <= info["granted"] * 1000 / 12
+        # Else the rows are a backlog, older than the change: 12 a year were allowed at their time.
+        years = (
+            datetime.fromisoformat(info["until"]) - datetime.fromisoformat(info["since"])
+        ) / timedelta(days=365.25)
+        least, most = (12 * years, 1000 * years) if before_the_rows else (0, 12 * years)
+        assert least < info["spent"] <= info["granted"]
+        assert info["granted"] == pytest.approx(most)
         assert ledger(client)["page"]["spent"] <= ledger(client)["page"]["granted"]
 
 

@@ -1,5 +1,6 @@
 """`leadsman automation` and `incident` against a monitor that a test answers for."""
 
+import json
 from typing import Any
 
 import pytest
@@ -76,6 +77,8 @@ def test_an_incident_is_a_timeline_or_markdown(monkeypatch: pytest.MonkeyPatch) 
     said, calls = run(monkeypatch, INCIDENT, "incident", "17")
     assert calls[0].path == "/v1/incidents/17"
     assert "2026-11-24 03:01:00  monitor: alert opened by watch loss" in said
+    told, _ = run(monkeypatch, INCIDENT, "incident", "17", "--json")
+    assert json.loads(told) == INCIDENT
     text, _ = run(monkeypatch, INCIDENT, "incident", "17", "--markdown")
     assert text.startswith("# Incident 17: market: the loss of price:2 changed\n")
     assert "- 2026-11-24 03:01:00Z **monitor** alert opened by watch loss" in text

@@ -120,3 +120,10 @@ def test_an_email_is_the_text_under_an_id_that_stays() -> None:
     assert one["Message-ID"] == two["Message-ID"]
     assert one["Subject"] == "[firing, rollback] market: price:2 errs more than it should"
     assert one.get_content() == golden()["loss.txt"]
+
+
+def test_the_end_of_a_line_in_a_name_does_not_end_the_subject_of_an_email() -> None:
+    alert = alert_of(CASES["loss"], title="market: feature area\nBcc: all changed")
+    message = compose(delivery_of(alert, "alert.firing", format="email"), SETTINGS)
+    assert message["Subject"].endswith("market: feature area Bcc: all changed")
+    assert message["Bcc"] is None

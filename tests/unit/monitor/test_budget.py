@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from monitor.moments import YEAR_US
 from monitor.records import Watch
 from monitor.settings import Mode, Settings, Tier
-from monitor.store.budgets import BudgetChange
 from monitor.store.ledger import Account
 from monitor.views.ledger import ledger_of
-from monitor.watches.budget import budgets, grants
+from monitor.watches.budget import BudgetChange, budgets, grants, held_since
 
 times = st.lists(st.integers(0, 10 * YEAR_US), min_size=1, max_size=60)
 
@@ -103,3 +102,19 @@ def test_the_ledger_counts_each_budget_for_the_time_for_which_it_held() -> None:
     told = ledger_of([watch(1, Tier.PAGE)], [account], Settings(database_url=""), changes)
     assert told[Tier.PAGE].whole.budget_per_year == 9.0
     assert told[Tier.PAGE].granted == pytest.approx(1.0 + 3.0 + 2 * 1.0)
+
+
+def test_a_stretch_is_granted_the_least_that_held_since_it_began() -> None:
+    start, day = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
+    settings = Settings(database_url="")
+    changes = [
+        BudgetChange(Tier.PAGE, 0.5, start),
+        BudgetChange(Tier.PAGE, 4.0, start + 2 * day),
+        BudgetChange(Tier.PAGE, None, start + 4 * day),
+    ]
+    least = [
+        held_since(changes, settings, None if after is None else start + after * day)[Tier.PAGE]
+        for after in (-1, 1, 3, 5, None)
+    ]
+    assert least == [0.5, 0.5, 1.0, 1.0, 1.0]
+    assert held_since([], settings, start) == {}
