@@ -93,6 +93,19 @@ async def read_shipments(
     return (await read_next(connection, after, rows=rows))[0]
 
 
+_UNREAD = text("""
+    SELECT EXISTS (SELECT FROM shipments
+                    WHERE (xact_id, id) > (CAST(CAST(CAST(:xact_id AS bigint) AS text) AS xid8),
+                                           CAST(:id AS bigint)))
+""")
+
+
+async def is_unread(connection: AsyncConnection, after: Position) -> bool:
+    """Whether anything was shipped after a position, also what cannot be read in order yet."""
+    asked = {"xact_id": after.xact_id, "id": after.shipment}
+    return bool((await connection.execute(_UNREAD, asked)).scalar_one())
+
+
 async def read_next(
     connection: AsyncConnection, after: Position, *, rows: int
 ) -> tuple[Sequence[Shipment], bool]:

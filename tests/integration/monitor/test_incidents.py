@@ -153,12 +153,3 @@ def test_nothing_is_approved_while_automation_is_off(database: str) -> None:
         assert (refused.status_code, refused.json()["code"]) == (409, "automation_off")
         client.put("/v1/automation/market", json={"enabled": True})
         assert client.post("/v1/remedies/1/approve").json()["state"] == "approved"
-
-
-def test_marks_of_alarms_and_remedies_name_the_alert_that_they_belong_to(database: str) -> None:
-    happen(database)
-    with monitor_api(settings_for(database)) as client:
-        marks = client.get("/v1/applications/market/marks").json()
-        told = [(m["kind"], m["alert"]) for m in marks if m["kind"] != "revision"]
-        assert set(told) == {("alarm", 1), ("remedy", 1)}
-        assert len([m for m in marks if m["kind"] == "alarm"]) == 2

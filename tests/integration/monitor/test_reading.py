@@ -28,6 +28,7 @@ from tests.support.shipped import (
     set_up_application,
     ship,
 )
+from tests.support.stories import Story
 
 SUMS = (
     "SELECT signal, subject, sum(n) AS n, sum(total) AS total FROM signal_points"
@@ -177,3 +178,27 @@ def test_without_a_reference_the_centre_is_learned_first(database: str) -> None:
         assert found[1]["status_reason"] == "300 more labels are needed for the centre."
 
     asyncio.run(check())
+
+
+def test_what_an_open_transaction_holds_back_is_not_taken_for_silence(database: str) -> None:
+    async def check() -> list[str]:
+        story = Story(database)
+        await story.begin(reference=1000)
+        await story.live(4)
+        other = await asyncpg.connect(database)
+        async with other.transaction():
+            await other.execute("SELECT pg_current_xact_id()")
+            await story.live(1)
+        await other.close()
+        await story.live(0.5)
+        assert not await story.rows(UNREAD)
+        return list(await story.texts())
+
+    kinds = asyncio.run(check())
+    assert not [kind for kind in kinds if kind.startswith("service.traffic")]
+
+
+UNREAD = """
+    SELECT FROM shipments s, monitor_cursors c
+     WHERE (s.xact_id::text::bigint, s.id) > (c.xact_id, c.shipment_id)
+"""
