@@ -66,8 +66,8 @@ TAIL = 1.25
 
 MEMBERS = 16
 OBJECTIVE = 0.020
-TREES = tuple(2 + number // 2 for number in range(MEMBERS))
-"""Trees of each forest: from 2 to 9."""
+TREES = tuple(4 * (number // 2 + 2) for number in range(MEMBERS))
+"""Trees of each forest, from 8 to 36: what waits for all of them misses the objective."""
 DEPTH = 6
 FEATURES = 20
 RATE = 10.0
