@@ -45,14 +45,15 @@ function why(alert) {
   const evidence = alert.alarms.at(0)?.evidence;
   if (!evidence) return null;
   const points = evidence.trace ?? [], colour = palette([alert.versions])(alert.versions);
-  const mean = (part) => (part?.mean === null || part?.mean === undefined ? "–" : `${number(part.mean)} (95 % interval ${number(part.low)} to ${number(part.high)}, ${plural(part.rows, "row")})`);
+  const bad = alert.detail.how_bad ?? {}, some = (n) => (bad.counted === "stretches of time" ? plural(n, "stretch of time", bad.counted) : plural(n, "row"));
+  const mean = (part) => (part?.mean === null || part?.mean === undefined ? "–" : `${number(part.mean)} (95 % interval ${number(part.low)} to ${number(part.high)}, ${some(part.rows)})`);
   const line = { label: `${words(evidence.signal)}: ${alert.versions}`, colour, at: points.map((p) => p.at_us / 1e6), value: points.map((p) => Math.max(p.statistic, 1e-6)) };
   const onset = alert.alarms[0].onset_at, marks = [{ at: new Date(alert.alarms[0].alarmed_at) / 1000, kind: "alarm", title: "alarm" }];
   const test = alert.recovery;
   return section("h-why", "Evidence of the alarm",
     points.length > 1 ? plot("evidence of the alarm", [line], { unit: "evidence", logarithmic: true, height: 200, threshold: 1, marks: marks.filter((m) => m.at <= line.at.at(-1) + 1) }) : null,
-    terms([["Statistic", `${number(alert.alarms[0].statistic)}; it alarms at ${number(alert.alarms[0].threshold)}`], ["Before", mean(evidence.before)], ["After", mean(evidence.after)], onset ? ["Onset, estimated", `${moment(onset)}:${clock(onset).slice(6)} UTC`] : null, ["A step of the test", evidence.unit],
-      alert.state !== "resolved" && test ? ["Recovery", `evidence ${number(test.statistic)} from ${plural(test.rows, "row")} since the alarm; it resolves at 1`] : null]),
+    terms([["Statistic", `${number(alert.alarms[0].statistic)}; it alarms at ${number(alert.alarms[0].threshold)}`], [evidence.before?.of === "reference" ? "In the reference" : "Before", mean(evidence.before)], ["After", mean(evidence.after)], onset ? ["Onset, estimated", `${moment(onset)}:${clock(onset).slice(6)} UTC`] : null, ["A step of the test", evidence.unit],
+      alert.state !== "resolved" && test ? ["Recovery", `evidence ${number(test.statistic)} from ${some(test.rows)} since the alarm; it resolves at 1`] : null]),
     evidence.moved?.length ? [h("h3", {}, "Moved most"), h("ol", {}, evidence.moved.map((m) => h("li", {}, h("code", {}, m.signal ?? m.segment ?? m.name ?? ""), ` by ${number(m.distance)} standard errors`)))] : null);
 }
 
