@@ -14,6 +14,8 @@ Kind = Literal["number", "integer", "boolean", "string"]
 
 EXACT = 2**53
 """Beyond it a float64 does not hold every whole number."""
+MOST_FEATURES = 10_000
+"""Features of one schema: compiling them takes the event loop's turn from every caller."""
 
 _SCHEMA_KEYWORDS = {
     "$schema", "$id", "$comment", "title", "description", "examples", "default", "type",
@@ -156,17 +158,23 @@ def parse_features(schema: Mapping[str, Any]) -> tuple[Feature, ...]:
         expected = "false: an unknown field is always refused"
         errors.append(_error("/additionalProperties", expected, schema["additionalProperties"]))
     properties = schema.get("properties")
-    if not isinstance(properties, dict) or not properties:
-        errors.append(_error("/properties", "an object of at least one feature", properties))
+    if not isinstance(properties, dict) or not 1 <= len(properties) <= MOST_FEATURES:
+        count = len(properties) if isinstance(properties, dict) else 0
+        received = f"{count} features" if count else shown(properties)
+        expected = f"an object of 1 to {MOST_FEATURES} features"
+        errors.append(FieldError("/properties", expected, received))
         raise InvalidSchemaError(errors)
     required = schema.get("required", list(properties))
-    if not isinstance(required, list) or any(name not in properties for name in required):
+    if not isinstance(required, list) or not all(
+        isinstance(name, str) and name in properties for name in required
+    ):
         errors.append(_error("/required", "an array of names among the properties", required))
         required = []
+    needed = set(required)
     features = []
     for name, one in properties.items():
         path = f"/properties/{name.replace('~', '~0').replace('/', '~1')}"
-        feature = _feature(name, one, path, name not in required, errors)
+        feature = _feature(name, one, path, name not in needed, errors)
         if feature is not None:
             features.append(feature)
     if errors:
@@ -186,9 +194,9 @@ def _feature(
         errors.append(_error(path, "an object", one))
         return None
     types = one.get("type")
-    kinds = [types] if isinstance(types, str) else list(types or [])
+    kinds = types if isinstance(types, list) else [types]
     named = [kind for kind in kinds if kind != "null"]
-    if len(named) != 1 or named[0] not in _PLAIN:
+    if len(named) != 1 or not isinstance(named[0], str) or named[0] not in _PLAIN:
         expected = "number, integer, boolean or string, alone or with null"
         errors.append(_error(f"{path}/type", expected, types))
         return None
@@ -208,8 +216,9 @@ def _feature(
                 _error(f"{path}/pattern", f"a regular expression ({error})", one["pattern"])
             )
     for keyword in (_NUMBER_KEYWORDS | _STRING_KEYWORDS) & one.keys() - {"pattern"}:
-        if isinstance(one[keyword], bool) or not isinstance(one[keyword], int | float):
-            errors.append(_error(f"{path}/{keyword}", "a number", one[keyword]))
+        limit = one[keyword]
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not _finite(limit):
+            errors.append(_error(f"{path}/{keyword}", "a finite number", limit))
     enum = one.get("enum")
     if enum is not None and (not isinstance(enum, list) or not enum):
         errors.append(_error(f"{path}/enum", "an array of at least one value", enum))

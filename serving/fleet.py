@@ -19,7 +19,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from serving.agreement import Agreement
-from serving.errors import ServingError
 from serving.in_force import InForce
 from serving.records import ReplicaPlan
 from serving.store import fleet, replica_counts, revisions, served_revisions
@@ -200,13 +199,10 @@ class Fleet:
 
     async def _go_by(self, connection: asyncpg.Connection, marks: dict[int, Mark]) -> None:
         for number, mark in marks.items():
-            if self._marks.get(number) == mark:
-                continue
-            try:
-                await self._in_force.refresh(mark.name)
-            except ServingError as error:
-                log.error("route_not_followed application=%s why=%s", mark.name, error.detail)
-            self._marks[number] = mark
+            # A route that could not be read may be able to be by now: its package was installed.
+            if self._marks.get(number) != mark or mark.name in self._in_force.unread:
+                await self._in_force.follow(mark.name)
+                self._marks[number] = mark
         await self._say_served(connection)
 
     async def _follow_rollback(self, connection: asyncpg.Connection, number: int) -> None:

@@ -84,17 +84,35 @@ class InForce:
             if state is not None:
                 self.adopt(state)
 
+    async def follow(self, name: str) -> None:
+        """Go by what the database says of an application, if it can be read.
+
+        It cannot where this process is older than the one that made the route, or lacks the
+        package of a custom policy. What was in force before stays.
+        """
+        unread = self._inference.unread
+        try:
+            await self.refresh(name)
+        except ServingError as error:
+            if unread.get(name) != error.detail:
+                unread[name] = error.detail
+                log.error("route_not_read application=%s why=%s", name, error.detail)
+        else:
+            unread.pop(name, None)
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """Why the newest route of an application could not be read."""
+        return self._inference.unread
+
     async def restore(self, names: list[str] | None = None) -> None:
         """Put in force what the database says; replicas come up behind it."""
         if names is None:
             async with self._engine.connect() as connection:
                 names = [one.name for one in await applications.every(connection)]
         for name in {*names, *self.states, *self.known}:
-            try:
-                await self.refresh(name)
-            except ServingError as error:
-                # One application whose route cannot be read must not keep the others from theirs.
-                log.error("route_not_restored application=%s why=%s", name, error.detail)
+            # One application whose route cannot be read must not keep the others from theirs.
+            await self.follow(name)
         self.restored, self.copied_at = True, None
         self._inference.restoring = False
 
@@ -168,6 +186,7 @@ class InForce:
     def forget(self, name: str) -> None:
         """Stop answering for an application that is gone."""
         self._inference.routes.pop(name, None)
+        self._inference.unread.pop(name, None)
         self._inference.known.discard(name)
         self._inference.counts.pop(name, None)
         self.states.pop(name, None)

@@ -66,6 +66,8 @@ class Inference:
         """Applications that exist, with a route or without; kept by whoever sets the routes."""
         self.restoring = False
         """Whether the routes in force are still being read: what is not there may yet come."""
+        self.unread: dict[str, str] = {}
+        """Why the newest route of an application could not be read; tried again and again."""
         self.learned = Learned()
         """What feedback taught; policies in force look here."""
         self._journal = journal
@@ -89,7 +91,7 @@ class Inference:
         route = self.routes.get(application)
         if route is not None:
             return route
-        if self.restoring:
+        if self.restoring or application in self.unread:
             raise StartingError
         if application in self.known:
             raise RouteNotFoundError(application)

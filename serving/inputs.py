@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from serving.errors import FieldError, InvalidInputError, shown
-from serving.features import parse_features
+from serving.features import MOST_FEATURES, parse_features
 from serving.records import Encoding
 
 NAN = float("nan")
@@ -218,6 +218,9 @@ def infer_schema(
     order = list(dict.fromkeys(name for row in objects for name in row))
     if not order:
         raise InvalidInputError([FieldError("/rows", "at least one row with features", "none")])
+    if len(order) > MOST_FEATURES:
+        expected = f"rows of at most {MOST_FEATURES} features"
+        raise InvalidInputError([FieldError("/rows", expected, f"{len(order)} features")])
     properties = {name: _inferred(name, objects) for name in order}
     return {
         "type": "object",

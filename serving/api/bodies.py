@@ -1,6 +1,7 @@
 """What bodies of the admin API have in common."""
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,26 +10,50 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """Names of applications, models and versions: what fits into a path, a label and a file name."""
 
 
+MOST_LEVELS = 64
+"""Arrays and objects within each other: what is kept is read and written again by recursion."""
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value has more levels than `MOST_LEVELS`."""
+    layer = [value]
+    for _ in range(MOST_LEVELS):
+        layer = [inner for one in layer for inner in _inside(one)]
+        if not layer:
+            return False
+    return any(isinstance(one, list | dict) for one in layer)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _storable(value: Any) -> Any:
-    """Refuse what JSON text may hold and Postgres cannot.
+    """Refuse what JSON text may hold and Postgres, or who reads it from there, cannot.
 
     Not recursive: a body may be nested deeper than Python's stack.
     """
-    waiting: list[Any] = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            if "\0" in one or any("\ud800" <= char <= "\udfff" for char in one):
-                raise ValueError("text without NUL and without lone surrogates")
-        elif isinstance(one, float):
-            if not math.isfinite(one):
-                raise ValueError("finite numbers")
-        elif isinstance(one, dict):
-            waiting.extend(one.keys())
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
-    return value
+    layer: list[Any] = [value]
+    for _ in range(MOST_LEVELS + 1):
+        inner: list[Any] = []
+        for one in layer:
+            if isinstance(one, str):
+                if "\0" in one or any("\ud800" <= char <= "\udfff" for char in one):
+                    raise ValueError("text without NUL and without lone surrogates")
+            elif isinstance(one, float):
+                if not math.isfinite(one):
+                    raise ValueError("finite numbers")
+            elif isinstance(one, dict):
+                inner.extend(one.keys())
+                inner.extend(one.values())
+            elif isinstance(one, list):
+                inner.extend(one)
+        if not inner:
+            return value
+        layer = inner
+    raise ValueError(f"at most {MOST_LEVELS} levels of arrays and objects")
 
 
 class Body(BaseModel):

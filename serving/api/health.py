@@ -67,6 +67,8 @@ def _degraded(services: Services, checks: dict[str, str]) -> list[str]:
             f"routes: as of {copied_at.isoformat(timespec='seconds')}, from the local copy, as "
             "Postgres was away when this process started"
         )
+    unread = sorted(services.in_force.unread.items())[:10]
+    found += [f"route of {name}: {why}" for name, why in unread]
     return found
 
 

@@ -1,10 +1,10 @@
-"""How long a body may be, wherever it is read."""
+"""What is refused before any route sees it: bodies too long, and names that nothing can have."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.problems import problem_response
-from serving.errors import BodyTooLargeError, ServingError
+from serving.errors import BodyTooLargeError, PathNotFoundError, ServingError
 from serving.keys import KeyRing
 
 LARGE = "/v1/models/"
@@ -23,6 +23,10 @@ class BodyLimit:
         """Count what is read."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if "\0" in scope["path"]:
+            # Postgres, which keeps all names, cannot even be asked for one with it.
+            await problem_response(PathNotFoundError(scope["path"]))(scope, receive, send)
             return
         limit, headers = self._limit, dict(scope["headers"])
         length = headers.get(b"content-length", b"0")

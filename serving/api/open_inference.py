@@ -17,7 +17,7 @@ from serving.api.bodies import View
 from serving.api.context import PredictContext, services_of
 from serving.api.open_inference_bodies import blocks_of, read_request, write_answer
 from serving.api.open_inference_models import NO_MODEL, ModelView, find, metadata_of
-from serving.api.prediction_bodies import CONTEXT_LIMIT, is_context
+from serving.api.prediction_bodies import CONTEXT_EXPECTED, is_context
 from serving.api.problems import OPEN_INFERENCE as PREFIX
 from serving.api.problems import problems
 from serving.errors import (
@@ -238,7 +238,7 @@ async def infer(
     named = find(services, model, version)
     counts = services.inference.count(named.route.application.name)
     if not is_context(asked.context):
-        expected = f"JSON values of at most {CONTEXT_LIMIT} bytes"
+        expected = CONTEXT_EXPECTED
         raise InvalidRequestError([FieldError("/parameters", expected, shown(asked.context))])
     most = services.settings.rows_limit
     if asked.rows > most:

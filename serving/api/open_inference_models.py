@@ -91,7 +91,8 @@ def find(services: Services, name: str, version: str | None = None) -> Named:
             raise VersionNotFoundError(f"{name}:{version}")
         return Named(name, route, found, True)
     if name in inference.known:
-        raise StartingError if inference.restoring else RouteNotFoundError(name)
+        waits = inference.restoring or name in inference.unread
+        raise StartingError if waits else RouteNotFoundError(name)
     linked = {
         application: refs
         for application, one in inference.routes.items()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from serving.api.bodies import MOST_LEVELS, is_too_deep
 from serving.api.problems import problem
 from serving.errors import (
     FieldError,
@@ -26,6 +27,7 @@ from serving.inputs import InputCodec
 CONTEXT_LIMIT = 65_536
 """Bytes of a context: the record keeps it with each of the request's rows. What the quick reader
 gets is shorter as a whole."""
+CONTEXT_EXPECTED = f"an object of at most {CONTEXT_LIMIT} bytes and {MOST_LEVELS} levels"
 _FIELDS = ("input", "inputs", "context")
 
 Row = bytes | InvalidInputError
@@ -46,6 +48,12 @@ def read_quickly(codec: InputCodec, raw: bytes, most: int) -> Asked | None:
     try:
         body = codec.bodies.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if (
+        body.context
+        and raw.count(b"[") + raw.count(b"{") > MOST_LEVELS
+        and is_too_deep(body.context)
+    ):
         return None
     if body.inputs is msgspec.UNSET:
         if body.input is msgspec.UNSET:
@@ -102,8 +110,7 @@ def read_precisely(codec: InputCodec, raw: bytes, most: int) -> Asked:
         errors.append(FieldError("/inputs", "an array of at least one input", shown(inputs)))
     context = body.get("context")
     if not is_context(context):
-        expected = f"an object of JSON values of at most {CONTEXT_LIMIT} bytes"
-        errors.append(FieldError("/context", expected, shown(context)))
+        errors.append(FieldError("/context", CONTEXT_EXPECTED, shown(context)))
     if errors:
         raise InvalidRequestError(errors)
     if len(inputs) > most:
@@ -130,7 +137,7 @@ def is_context(context: Any) -> bool:
     except (ValueError, RecursionError):
         # NaN, or a surrogate that stands alone.
         return False
-    return isinstance(context, dict) and len(text) <= CONTEXT_LIMIT
+    return isinstance(context, dict) and len(text) <= CONTEXT_LIMIT and not is_too_deep(context)
 
 
 def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> Coroutine[None, None, bytes]:

@@ -31,6 +31,8 @@ def shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
+    except RecursionError:
+        text = "a value nested too deep to be told"
     # A lone surrogate is legal in JSON text and impossible in UTF-8.
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= RECEIVED_LIMIT else text[: RECEIVED_LIMIT - 1] + "…"

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from serving.errors.base import ConflictError, NotFoundError, shown
 
+REFS_TOLD = 10
+"""Missing versions told at most by name."""
+
 
 class ApplicationNotFoundError(NotFoundError):
     """No application has this name."""
@@ -32,7 +35,9 @@ class VersionNotFoundError(NotFoundError):
     title = "No such version"
 
     def __init__(self, *refs: str) -> None:
-        super().__init__(f"No such version: {', '.join(shown(ref) for ref in refs)}.")
+        told = ", ".join(shown(ref) for ref in refs[:REFS_TOLD])
+        more = f" and {len(refs) - REFS_TOLD} more" if len(refs) > REFS_TOLD else ""
+        super().__init__(f"No such version: {told}{more}.")
 
 
 class ReferenceNotFoundError(NotFoundError):

@@ -23,8 +23,9 @@ def load(path: str, options: Mapping[str, Any]) -> Policy:
     module_name, _, name = path.partition(":")
     try:
         made = getattr(importlib.import_module(module_name), name)(**options)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except Exception as error:
+        # The code is the operator's own: it may raise anything.
+        raise ValueError(f"{path}: {error!r}") from error
     if not isinstance(made, Policy):
         raise ValueError(f"{path} makes a {type(made).__qualname__} without choose and versions")
     return made

@@ -12,6 +12,13 @@ from serving.policies.share import Share, Step
 _REF = re.compile(r"[^:\s]+:[^:\s]+")
 _A_VERSION = 'a version as "model:version"'
 
+MOST_VERSIONS = 256
+"""Versions of one policy: each is a process, a container or a pod that is kept warm."""
+MOST_STEPS = 1_000
+"""Steps of a ramp."""
+LONGEST_TEXT = 200
+"""Characters of a key of the context."""
+
 
 def _is_ref(value: Any) -> bool:
     return isinstance(value, str) and _REF.fullmatch(value) is not None
@@ -51,11 +58,11 @@ class Fields:
         """Several versions, each once."""
         value = self._policy.get(name)
         refs = value if isinstance(value, list) else []
-        right = all(_is_ref(one) for one in refs)
-        if len(refs) >= least and right and len(set(refs)) == len(refs):
+        few = least <= len(refs) <= MOST_VERSIONS
+        if few and all(map(_is_ref, refs)) and len(set(refs)) == len(refs):
             return tuple(refs)
-        count = "" if least == 1 else f"at least {least} "
-        self.wrong(name, f'an array of {count}different versions, each as "model:version"')
+        expected = f'an array of {least} to {MOST_VERSIONS} different versions as "model:version"'
+        self.wrong(name, expected)
         return ()
 
     def share(self, name: str, default: float | None = None) -> float:
@@ -95,9 +102,9 @@ class Fields:
     def text(self, name: str) -> str | None:
         """A text that may be absent."""
         value = self._policy.get(name)
-        if value is None or (isinstance(value, str) and value):
+        if value is None or (isinstance(value, str) and 1 <= len(value) <= LONGEST_TEXT):
             return value
-        self.wrong(name, "a text")
+        self.wrong(name, f"a text of 1 to {LONGEST_TEXT} characters")
         return None
 
     def one_of(self, name: str, values: tuple[str, ...]) -> str:
@@ -132,8 +139,8 @@ class Fields:
         value = self._policy.get("ramp")
         if value is None:
             return ()
-        if not isinstance(value, list) or not value:
-            self.wrong("ramp", 'an array of steps, each {"after_s", "share"}')
+        if not isinstance(value, list) or not 1 <= len(value) <= MOST_STEPS:
+            self.wrong("ramp", f'an array of 1 to {MOST_STEPS} steps, each {{"after_s", "share"}}')
             return ()
         steps: list[Step] = []
         for place, one in enumerate(value):
@@ -156,8 +163,8 @@ class Fields:
     def stages(self, name: str) -> tuple[Stage, ...]:
         """Stages of a cascade: each but the last says when it is sure."""
         value = self._policy.get(name)
-        if not isinstance(value, list) or len(value) < 2:
-            self.wrong(name, "an array of at least 2 stages")
+        if not isinstance(value, list) or not 2 <= len(value) <= MOST_VERSIONS:
+            self.wrong(name, f"an array of 2 to {MOST_VERSIONS} stages")
             return ()
         stages: list[Stage] = []
         for place, one in enumerate(value):

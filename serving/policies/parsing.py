@@ -12,7 +12,7 @@ from serving.policies.cascade import Cascade
 from serving.policies.ensemble import Ensemble, WeightedCombination
 from serving.policies.exp3 import Exp3
 from serving.policies.exp4 import Exp4
-from serving.policies.fields import Fields
+from serving.policies.fields import MOST_VERSIONS, Fields
 from serving.policies.shadow import Shadow
 from serving.policies.single import Single
 
@@ -102,10 +102,14 @@ def _custom(policy: Mapping[str, Any]) -> Policy:
         raise InvalidPolicyError([FieldError("/policy/class", expected, shown(path))])
     options = {name: value for name, value in policy.items() if name not in ("kind", "class")}
     try:
-        return custom.load(path, options)
+        made = custom.load(path, options)
     except ValueError as error:
         expected = "a class that makes a policy"
         raise InvalidPolicyError([FieldError("/policy/class", expected, str(error))]) from error
+    if (count := len(made.versions())) > MOST_VERSIONS:
+        expected = f"a policy of at most {MOST_VERSIONS} versions"
+        raise InvalidPolicyError([FieldError("/policy/class", expected, f"{count}")])
+    return made
 
 
 LEARNERS: dict[str, Callable[..., Learner]] = {"exp3": Exp3, "exp4": Exp4, "thompson": _thompson}

@@ -2,23 +2,30 @@
 
 from typing import Any
 
+from serving.policies.fields import LONGEST_TEXT, MOST_STEPS, MOST_VERSIONS
+
 _REF: dict[str, Any] = {
     "type": "string", "pattern": r"^[^:\s]+:[^:\s]+$", "description": "A version: model:version.",
 }  # fmt: skip
 _SHARE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
 _KEY: dict[str, Any] = {
-    "type": ["string", "null"], "minLength": 1, "description": "A key of the context.",
+    "type": ["string", "null"], "minLength": 1, "maxLength": LONGEST_TEXT,
+    "description": "A key of the context.",
 }  # fmt: skip
 _POSITIVE: dict[str, Any] = {"type": ["number", "null"], "exclusiveMinimum": 0}
 
 
 def _refs(least: int) -> dict[str, Any]:
-    return {"type": "array", "items": _REF, "minItems": least, "uniqueItems": True}
+    return {
+        "type": "array", "items": _REF, "minItems": least, "maxItems": MOST_VERSIONS,
+        "uniqueItems": True,
+    }  # fmt: skip
 
 
 _RAMP: dict[str, Any] = {
     "type": "array",
     "minItems": 1,
+    "maxItems": MOST_STEPS,
     "items": {
         "type": "object",
         "properties": {"after_s": {"type": "number", "minimum": 0}, "share": _SHARE},
@@ -71,7 +78,9 @@ POLICY_SCHEMA: dict[str, Any] = {
         ),
         _form(
             "One after the other until one is sure", ["cascade"], ["stages"],
-            stages={"type": "array", "items": _STAGE, "minItems": 2},
+            stages={
+                "type": "array", "items": _STAGE, "minItems": 2, "maxItems": MOST_VERSIONS,
+            },
         ),
         _form(
             "Learned from feedback", ["exp3", "exp4", "thompson"], ["arms"],

@@ -268,3 +268,57 @@ def test_postgres_cut_during_a_change_leaves_the_old_route(
     finally:
         serving.stop()
         serving.client.close()
+
+
+OWN_POLICY = """
+from serving.policies.base import Choice
+
+
+class Fixed:
+    def __init__(self, version):
+        self.version = version
+
+    def choose(self, context, uniform):
+        return Choice(self.version)
+
+    def versions(self):
+        return (self.version,)
+"""
+
+
+def test_a_route_whose_package_is_missing_is_said_and_read_once_it_is_there(
+    database: str, tmp_path: Path
+) -> None:
+    package = tmp_path / "own" / "shop_policies.py"
+    package.parent.mkdir()
+    package.write_text(OWN_POLICY)
+    serving = ServingProcess(database, tmp_path / "serving", PYTHONPATH=str(package.parent))
+    serving.start()
+    try:
+        deployed(serving.client)
+        other = APPLICATION | {"name": "other"}
+        assert serving.client.post("/v1/applications", json=other).status_code == 201
+        assert serving.client.put("/v1/applications/other/route", json=single("m:2")).is_success
+        own = {"kind": "custom", "class": "shop_policies:Fixed", "version": "m:2"}
+        assert serving.client.put(ROUTE, json={"policy": own}).status_code == 200
+        serving.stop()
+
+        package.rename(package.with_suffix(".away"))
+        serving.start()
+        [degraded] = serving.client.get("/readyz").json()["degraded"]
+        assert degraded.startswith("route of fraud: /policy/class"), degraded
+        answer = serving.client.post(PREDICT, json=INPUT)
+        # Another process may have the package: whoever asks may ask again.
+        assert (answer.status_code, answer.json()["code"]) == (503, "starting")
+        assert answer.headers["Retry-After"]
+        unhurt = serving.client.post("/v1/applications/other/predictions", json=INPUT)
+        assert unhurt.json()["version"] == "2"
+
+        package.with_suffix(".away").rename(package)
+        wait_for(lambda: not serving.client.get("/readyz").json()["degraded"])
+        wait_for(lambda: serving.client.post(PREDICT, json=INPUT).json()["default"] is False)
+        assert serving.client.post(PREDICT, json=INPUT).json()["version"] == "2"
+        assert serving.log().count("route_not_read application=fraud") == 1
+    finally:
+        serving.stop()
+        serving.client.close()

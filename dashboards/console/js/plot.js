@@ -149,7 +149,7 @@ function draw(u, levels, marks) {
   for (const mark of marks) {
     const x = u.valToPos(mark.at, "x", true), [colour, pattern] = MARKS[mark.kind], light = mark.tier === "info";
     stroke(css(colour), pattern, 1.2);
-    c.globalAlpha = mark.kind === "alarm" ? (light ? 0.75 : 0.6) : 0.9;
+    c.globalAlpha = mark.kind === "alarm" ? (light ? 0.45 : 0.6) : 0.9;
     // An alarm that only informs is a tick at the foot; what moves traffic or wakes people crosses the chart.
     c.beginPath(); c.moveTo(x, light ? top + height - 12 * r : top); c.lineTo(x, top + height); c.stroke();
     c.globalAlpha = 1;

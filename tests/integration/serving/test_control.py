@@ -306,6 +306,44 @@ def test_what_no_route_takes_is_a_problem(client: httpx.Client) -> None:
     )
 
 
+def test_what_is_too_much_is_refused_and_holds_up_nobody(
+    serving: ServingProcess, client: httpx.Client
+) -> None:
+    many = [f"m:{number}" for number in range(20_000)]
+    assert code(client.put(ROUTE, json=ensemble(many[:1000]))) == "invalid_policy"
+    assert code(client.put(ROUTE, json=ensemble(many))) == "invalid_policy"
+    stages = [{"version": one, "accept_at": 0.5} for one in many]
+    cascade = {"policy": {"kind": "cascade", "stages": stages}}
+    assert code(client.put(ROUTE, json=cascade)) == "invalid_policy"
+    missing = client.put(ROUTE, json=ensemble(many[:200]))
+    assert code(missing) == "version_not_found"
+    assert "and 188 more" in missing.json()["detail"]
+    names = [f"x{number}" for number in range(10_001)]
+    for count, status in ((2_000, 201), (10_001, 422)):
+        schema = {"properties": {name: {"type": "number"} for name in names[:count]}}
+        body = APPLICATION | {"name": f"wide-{count}", "input_schema": schema}
+        assert client.post("/v1/applications", json=body).status_code == status
+    wide = {"rows": [dict.fromkeys(names, 0.5)], "outputs": [1]}
+    refused = client.put("/v1/models/m/versions/1/reference", json=wide)
+    assert code(refused) == "invalid_reference"
+    # A name that Postgres cannot be asked for; levels that nobody could read out of it again.
+    for path in ("applications/a%00", "models/a%00/versions", "keys/%00", "predictions/%00"):
+        assert code(client.get(f"/v1/{path}")) in ("path_not_found", "method_not_allowed")
+    deep = "[" * 900 + "]" * 900
+    for levels, expected in ((60, None), (900, "invalid_request")):
+        evidence = f'{{"a": {deep[900 - levels : 900 + levels]}}}'
+        body_text = f'{{"policy": {{"kind": "single", "champion": "m:1"}}, "evidence": {evidence}}}'
+        answer = client.put(ROUTE, content=body_text, headers=JSON)
+        assert answer.json().get("code") == expected, answer.text
+        assert client.get(f"{ROUTE}").status_code == 200
+        assert client.get("/v1/applications/fraud/revisions").status_code == 200
+    assert "request_failed" not in serving.log()
+
+
+def ensemble(members: list[str]) -> dict[str, Any]:
+    return {"policy": {"kind": "ensemble", "members": members, "combine": "mean"}}
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

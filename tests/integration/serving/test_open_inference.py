@@ -166,7 +166,7 @@ BAD: list[tuple[str, Any, int, str]] = [
         "a long context",
         {"inputs": [GOOD], "parameters": {"user": "x" * 70_000}},
         422,
-        "/parameters: expected JSON values of at most 65536 bytes",
+        "/parameters: expected an object of at most 65536 bytes",
     ),
     ("a negative length", {"shape": [-1, 3]}, 422, "rows first"),
 ]  # fmt: skip

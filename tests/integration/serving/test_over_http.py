@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,46 @@ def test_a_change_of_route_forgets_kept_answers_and_says_when_the_last_old_answe
     # that has to start does so before it.
     assert 0 < of("sum", "rollback") < 1.0
     assert 0 < of("sum", "change") < 40.0
+
+
+RAMP = [{"after_s": 0, "share": 0.0}, {"after_s": 4, "share": 0.5}, {"after_s": 8, "share": 1.0}]
+CLEAR = 0.3
+"""Seconds around a step in which an answer is held against neither share."""
+
+
+def test_a_ramp_gives_the_challenger_more_and_more_and_goes_on_after_a_kill(
+    start: Callable[..., ServingProcess],
+) -> None:
+    serving = start(2, SERVING_RETIRE_AFTER="600")
+    canary = {"kind": "canary", "champion": "m:1", "challenger": "m:2", "ramp": RAMP}
+    changed = serving.client.put(ROUTE, json={"policy": canary})
+    assert changed.status_code == 200, changed.text
+    began = datetime.fromisoformat(changed.json()["created_at"])
+
+    def age(answer: dict[str, Any]) -> float:
+        """Seconds from the revision to an answer."""
+        return (datetime.fromisoformat(answer["predicted_at"]) - began).total_seconds()
+
+    answers = [predict(serving.client)]
+    while age(answers[-1]) < 9:
+        answers.append(predict(serving.client))
+    starts = [step["after_s"] for step in RAMP]
+    for begins, ends, versions, propensities in (
+        (starts[0], starts[1], {"1"}, {1.0}),
+        (starts[1], starts[2], {"1", "2"}, {0.5}),
+        (starts[2], 9, {"2"}, {1.0}),
+    ):
+        within = [one for one in answers if begins <= age(one) - CLEAR and age(one) + CLEAR <= ends]
+        assert {one["version"] for one in within} == versions, (begins, len(within))
+        traces = [serving.client.get(f"/v1/predictions/{one['id']}").json() for one in within[:9]]
+        assert {one["propensity"] for one in traces} == propensities
+    half = [one["version"] for one in answers if 4 + CLEAR <= age(one) <= 8 - CLEAR]
+    # Of n fair choices fewer or more than that are on one side once in ten million times.
+    assert abs(half.count("2") / len(half) - 0.5) < 2.7 / len(half) ** 0.5
+    # The age is the revision's, not the process's.
+    serving.kill()
+    serving.start()
+    assert {predict(serving.client)["version"] for _ in range(20)} == {"2"}
 
 
 def test_replicas_are_added_limited_and_taken_away_while_requests_go_on(

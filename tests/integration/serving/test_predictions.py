@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from serving import ids
+from serving.api.bodies import MOST_LEVELS
 from serving.batching import BatchQueue
 from serving.inference import FLAG_DEFAULT, FLAG_SHADOW
 from serving.launchers.process import ProcessLauncher
@@ -157,7 +158,16 @@ def test_rows_and_context_of_one_request_are_bounded(tmp_path: Path) -> None:
                     context = {"user": "x" * length}
                     told = await client.post(PATH, json={"input": [1, 2], "context": context})
                     assert told.status_code == status
-            assert told.json()["errors"][0]["path"] == "/context"
+                assert told.json()["errors"][0]["path"] == "/context"
+                # Who reads the record again does it by recursion.
+                for levels, status in ((MOST_LEVELS, 200), (MOST_LEVELS + 1, 422), (900, 422)):
+                    inner = levels - 1
+                    deep = f'{{"user": {"[" * inner}{"]" * inner}}}'
+                    told = await client.post(
+                        PATH, content=f'{{"input": [1, 2], "context": {deep}}}'
+                    )
+                    assert told.status_code == status, (levels, told.text)
+                assert told.json()["errors"][0]["path"] == "/context"
 
     uvloop.run(run())
 

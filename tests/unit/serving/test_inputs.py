@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 from typing import Any
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import InvalidInputError, InvalidSchemaError
+from serving.features import MOST_FEATURES
 from serving.inputs import InputCodec, compile_schema, infer_schema
 
 NAMES = st.text(min_size=1, max_size=8).filter(
@@ -165,6 +167,14 @@ def test_every_wrong_field_is_told_at_once() -> None:
         ({"properties": {"a": {"type": "string", "pattern": "("}}}, "/properties/a/pattern"),
         ({"properties": {"a": {"type": "number", "minimum": "0"}}}, "/properties/a/minimum"),
         ({"properties": {"a": {"type": "number"}}, "required": ["b"]}, "/required"),
+        ({"properties": {"a": {"type": "number"}}, "required": [["a"]]}, "/required"),
+        ({"properties": {"a": {"type": 1}}}, "/properties/a/type"),
+        ({"properties": {"a": {"type": [["number"]]}}}, "/properties/a/type"),
+        ({"properties": {"a": {"type": "number", "minimum": 10**400}}}, "/properties/a/minimum"),
+        (
+            {"properties": {f"x{n}": {"type": "number"} for n in range(MOST_FEATURES + 1)}},
+            "/properties",
+        ),
         ({"properties": {"a": {"type": "number"}}, "anyOf": []}, "/anyOf"),
         (
             {"properties": {"a": {"type": "number"}}, "additionalProperties": True},
@@ -178,6 +188,44 @@ def test_a_schema_that_cannot_be_kept_is_refused_with_the_keyword(
     with pytest.raises(InvalidSchemaError) as caught:
         compile_schema(schema)
     assert path in {error.path for error in caught.value.errors}
+
+
+SCRAPS: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+KEYWORDS = st.sampled_from(
+    ["type", "enum", "minimum", "exclusiveMaximum", "minLength", "maxLength", "pattern", "title"]
+)
+FEATURES = st.builds(
+    lambda more, kind: {"type": kind, **more},
+    st.dictionaries(KEYWORDS, SCRAPS, max_size=2),
+    st.sampled_from(["number", "integer", "boolean", "string", ["number", "null"]]),
+)
+SCHEMAS = st.builds(
+    lambda properties, more: {"properties": properties, **more},
+    st.dictionaries(st.text(max_size=3), FEATURES | SCRAPS, max_size=3) | SCRAPS,
+    st.dictionaries(st.sampled_from(["type", "required", "title"]), SCRAPS, max_size=2),
+)
+
+
+@given(SCHEMAS, SCRAPS)
+def test_whatever_comes_as_a_schema_is_one_or_says_why_not(schema: Any, value: Any) -> None:
+    try:
+        codec = compile_schema(schema)
+    except InvalidSchemaError:
+        return
+    for row in (value, [value] * len(codec.features), dict.fromkeys(codec.features, value)):
+        with contextlib.suppress(InvalidInputError):
+            codec.check(row)
+
+
+def test_rows_of_too_many_features_are_no_schema() -> None:
+    with pytest.raises(InvalidInputError, match="at most 10000 features, received 10001"):
+        infer_schema([[0.0] * (MOST_FEATURES + 1)])
 
 
 @given(st.lists(st.fixed_dictionaries({"n": NUMBERS | st.none(), "s": TEXTS}), min_size=1))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from serving.errors import InvalidPolicyError
 from serving.policies import Choice, Surroundings, bind, parse
+from serving.policies.fields import LONGEST_TEXT, MOST_STEPS, MOST_VERSIONS
 from serving.policies.schema import POLICY_SCHEMA
 
 UNIFORM = st.floats(0, 1, exclude_max=True)
@@ -24,6 +25,19 @@ class Alternating:
 
     def versions(self) -> tuple[str, ...]:
         return self._pair
+
+
+class Crowd(Alternating):
+    """One that wants more versions than a route may have."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("m:1", "m:2")
+        if size < 0:
+            raise LookupError("nobody is there")
+        self._size = size
+
+    def versions(self) -> tuple[str, ...]:
+        return tuple(f"m:{number}" for number in range(self._size))
 
 
 POLICIES: list[dict[str, Any]] = [
@@ -58,6 +72,9 @@ ENSEMBLE = {"kind": "ensemble", "members": ["m:1", "m:2"], "combine": "mean"}
 STEP = {"after_s": 5, "share": 0.1}
 FIRST: dict[str, Any] = {"version": "m:1", "accept_at": 0.9}
 LAST: dict[str, Any] = {"version": "m:2"}
+MANY = [f"m:{number}" for number in range(MOST_VERSIONS + 1)]
+STAGES = [{"version": one, "accept_at": 0.5} for one in MANY]
+RAMP = [{"after_s": number, "share": 0.1} for number in range(MOST_STEPS + 1)]
 
 
 @settings(deadline=None)
@@ -222,6 +239,17 @@ def test_every_form_that_is_taken_fits_the_documented_schema() -> None:
         ({"kind": "exp4", "arms": ["m:1", "m:2"], "floor": 0.6}, "/policy/floor"),
         ({"kind": "thompson", "arms": ["m:1", "m:2"], "state_by": ""}, "/policy/state_by"),
         ({"kind": "thompson", "arms": ["m:1", "m:2"], "loss_scale": -1}, "/policy/loss_scale"),
+        ({"kind": "shadow", "champion": "n:1", "challengers": MANY}, "/policy/challengers"),
+        (ENSEMBLE | {"members": MANY}, "/policy/members"),
+        ({"kind": "exp3", "arms": MANY}, "/policy/arms"),
+        ({"kind": "cascade", "stages": STAGES}, "/policy/stages"),
+        (CANARY | {"ramp": RAMP}, "/policy/ramp"),
+        (CANARY | {"sticky_by": "k" * (LONGEST_TEXT + 1)}, "/policy/sticky_by"),
+        (
+            {"kind": "custom", "class": f"{__name__}:Crowd", "size": MOST_VERSIONS + 1},
+            "/policy/class",
+        ),
+        ({"kind": "custom", "class": f"{__name__}:Crowd", "size": -1}, "/policy/class"),
         ({"kind": "custom", "class": "nowhere:Policy"}, "/policy/class"),
         ({"kind": "custom", "class": "collections:Counter"}, "/policy/class"),
     ],
@@ -230,3 +258,15 @@ def test_a_wrong_policy_names_the_field(policy: Any, path: str) -> None:
     with pytest.raises(InvalidPolicyError) as caught:
         parse(policy)
     assert [error.path for error in caught.value.errors] == [path]
+
+
+def test_what_is_just_not_too_large_is_taken() -> None:
+    most = MANY[:MOST_VERSIONS]
+    for policy in (
+        ENSEMBLE | {"members": most},
+        {"kind": "cascade", "stages": [*STAGES[: MOST_VERSIONS - 1], {"version": "n:1"}]},
+        CANARY | {"ramp": RAMP[:MOST_STEPS]},
+        {"kind": "custom", "class": f"{__name__}:Crowd", "size": MOST_VERSIONS},
+    ):
+        jsonschema.validate(policy, POLICY_SCHEMA)
+        assert parse(policy).versions()
