@@ -183,13 +183,15 @@ def main() -> None:
                 )
             figures[name] = {way: asdict(run) for way, run in found.items()}
             figures[name]["gain"] = found["learned"].per_second / found["no_batching"].per_second
-        print(
-            f"linear, learned over no batching: {figures['linear']['gain']:.1f} (asked: {GAIN:g})"
-        )
+        gain = figures["linear"]["gain"]
+        verdict = "met" if gain >= GAIN else "MISSED"
+        print(f"linear, learned over no batching: {gain:.1f} (asked: {GAIN:g}): {verdict}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if gain < GAIN:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -248,6 +248,15 @@ def main() -> None:
             print(f"{name:22} {told}{asked}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    missed = [name for name in ("other", "without_retry_after") if figures[name]]
+    missed += [
+        name
+        for name, asked_for in TARGETS.items()
+        if (figures[name] > asked_for if name == "refused_p99_ms" else figures[name] < asked_for)
+    ]
+    print(f"what is asked: {'MISSED: ' + ', '.join(missed) if missed else 'met'}")
+    if missed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

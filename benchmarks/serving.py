@@ -175,6 +175,8 @@ def main() -> None:
             "forest": {"floor_us": floor, "servers": forest},
         }
         asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if any(one.is_met is False for one in reached.values()):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
