@@ -10,207 +10,39 @@ What a killed process leaves behind ends by itself after `LINGER`, and is found 
 ended at the next start.
 """
 
-import asyncio
-import contextlib
 import hashlib
 import json
-import logging
 import math
 import os
 import shutil
 import socket
 import stat
 import tempfile
-import threading
-from concurrent.futures import Future
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from docker.errors import APIError, NotFound
 from docker.types import Healthcheck, LogConfig, Mount
 
-from serving.launchers.base import (
-    LAST_WORDS_BYTES,
-    THREADS,
-    UNLIMITED,
-    LauncherUnavailableError,
-    Limits,
-    Replica,
-    StartRefusedError,
-    memory_verdict,
-    model_options,
-    tasks_verdict,
-)
+from serving.launchers.base import THREADS, UNLIMITED, Limits, Replica, model_options
+from serving.launchers.docker_networks import NETWORKS, OWNER, make, name_of, remove_empty
+from serving.launchers.docker_replica import PORT, DockerReplica
 from serving.launchers.engine import Engine
 from serving.launchers.environments import Environment, environment_of
 from serving.launchers.images import Images
 from serving.launchers.options import NO_NETWORK, OWN_NETWORK, DockerOptions
 from serving.records import Version
 
-OWNER = "dev.leadsman.owner"
-"""Label: which serving process it belongs to."""
 LIFE = "dev.leadsman.life"
 """Label: which life of that process started it."""
 VERSION = "dev.leadsman.version"
 DIGEST = "dev.leadsman.digest"
 
-REFUSED_A_TASK = ("Resource temporarily unavailable", "can't start new thread")
-"""What is written where the kernel refused a process or a thread."""
 LINGER = 30
 """Seconds after which a container without a front ends by itself."""
-PORT = 7700
-"""Where it listens in a network."""
 NOBODY = 65534
 SHARED = "/run/leadsman"
 """The shared folder, as the container sees it."""
-SIGKILL = 9
-FIRST_SIGNAL_STATUS = 128
-"""Exit statuses above this are of signals."""
-
-_NETWORKS = threading.Lock()
-"""Held from the look at a network to the start of a container in it: meanwhile the end of the last
-container must not take it away."""
-
-log = logging.getLogger("serving.launchers")
-
-
-class DockerReplica:
-    """One container."""
-
-    def __init__(
-        self, engine: Engine, container: Any, limits: Limits, *,
-        folder: Path | None = None, network: str | None = None,
-    ) -> None:  # fmt: skip
-        self._engine = engine
-        self._container = container
-        self._limits = limits
-        self._folder = folder
-        self._network = network
-        self._status: int | None = None
-        self._words = ""
-        self._removed = False
-        self._killed = False
-        self._full = False
-        self._killing: Future[None] | None = None
-        self.pid: int | None = None
-        self.name = f"container {container.name}"
-
-    async def address(self) -> str | None:
-        """The socket in the shared folder, or a port in the container's network."""
-        if self._folder is not None:
-            return str(self._folder / "replica.sock")
-        if self._network is None:
-            return None
-        await self.poll()
-        found = self._container.attrs["NetworkSettings"]["Networks"].get(self._network) or {}
-        ip = found.get("IPAddress")
-        return f"tcp://{ip}:{PORT}" if ip else None
-
-    async def poll(self) -> int | None:
-        """Exit status; None while it runs, and while nobody could know."""
-        if self._status is None and not self._removed:
-            with contextlib.suppress(LauncherUnavailableError):
-                await self._engine.call(self._look)
-        return self._status
-
-    def _look(self) -> None:
-        try:
-            self._container.reload()
-        except NotFound:
-            self._status, self._removed = -SIGKILL, True
-            return
-        state = self._container.attrs["State"]
-        self.pid = state["Pid"] or None
-        if state["Status"] in ("exited", "dead"):
-            self._remember(state)
-
-    def _remember(self, state: dict[str, Any]) -> None:
-        """Keep how it ended and what it said: both go with the container."""
-        code = int(state["ExitCode"])
-        self._status = code if code <= FIRST_SIGNAL_STATUS else FIRST_SIGNAL_STATUS - code
-        said = self._log()
-        self._words = "\n".join(filter(None, (said, self._verdict(state, said))))
-
-    def _verdict(self, state: dict[str, Any], said: str) -> str:
-        if self._full or any(sign in said for sign in REFUSED_A_TASK):
-            return tasks_verdict(self._container.attrs["HostConfig"]["PidsLimit"])
-        if state.get("OOMKilled") or "MemoryError" in said:
-            return memory_verdict(self._limits.memory_mb)
-        if self._status == -SIGKILL and not self._killed:
-            # Where the kernel ended a child of the container's first process, only the status says.
-            if self._limits.memory_mb is not None:
-                return f"(It was killed by SIGKILL; its memory is {self._limits.memory_mb} MiB.)"
-            return "(It was killed by SIGKILL, as the kernel does where memory runs out.)"
-        return str(state.get("Error") or "")
-
-    async def stop(self, grace: timedelta) -> None:
-        """End it, keep its last words, remove it."""
-        if self._killing is not None:
-            with contextlib.suppress(LauncherUnavailableError, StartRefusedError):
-                await asyncio.wrap_future(self._killing)
-        try:
-            await self._engine.call(self._end, math.ceil(grace.total_seconds()))
-        except (LauncherUnavailableError, StartRefusedError) as error:
-            # Without a front it ends by itself, and the next start finds what is left of it. Only
-            # the text is logged: the error holds on to a connection.
-            log.warning("container_not_removed container=%s why=%s", self.name, str(error))
-
-    def _end(self, seconds: int) -> None:
-        if self._removed:
-            self._tidy()
-            return
-        try:
-            self._container.stop(timeout=seconds)
-            self._container.reload()
-            if self._status is None:
-                self._remember(self._container.attrs["State"])
-            self._container.remove(force=True, v=True)
-        except NotFound:
-            self._status = -SIGKILL if self._status is None else self._status
-        self._removed = True
-        self._tidy()
-
-    def _tidy(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        if self._network is not None:
-            with _NETWORKS:
-                _remove_empty(self._engine.client(), self._network)
-
-    def kill(self) -> None:
-        """Begin to kill it, in another thread: the engine takes its time."""
-        if self._status is None and self._killing is None:
-            self._killed = True
-            self._killing = self._engine.begin(self._kill)
-
-    def _kill(self) -> None:
-        with contextlib.suppress(NotFound, StartRefusedError):
-            try:
-                # A model that goes on where it is refused a process says nothing of it.
-                seen = self._container.stats(stream=False, one_shot=True).get("pids_stats", {})
-                self._full = seen.get("current", 0) >= seen.get("limit", math.inf)
-                self._container.kill()
-            except Exception as error:
-                # One that has ended by itself cannot be killed: the engine calls that a conflict.
-                if getattr(error, "status_code", None) != 409:
-                    raise
-
-    async def words_so_far(self) -> str:
-        """The end of its log, also while it runs."""
-        if not self._words and not self._removed:
-            with contextlib.suppress(LauncherUnavailableError, StartRefusedError, NotFound):
-                return await self._engine.call(self._log)
-        return self._words
-
-    def _log(self) -> str:
-        end: bytes = self._container.logs(tail=200)[-LAST_WORDS_BYTES:]
-        return end.decode(errors="replace").strip()
-
-    def last_words(self) -> str:
-        """The end of its log, and what ended it."""
-        return self._words
 
 
 class DockerLauncher:
@@ -261,7 +93,7 @@ class DockerLauncher:
     ) -> DockerReplica:
         if self._options.network == NO_NETWORK:
             return self._start(None, image, version, features, limits)
-        with _NETWORKS:
+        with NETWORKS:
             network = self._network(self._engine.client())
             return self._start(network, image, version, features, limits)
 
@@ -303,10 +135,10 @@ class DockerLauncher:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             if network is not None:
-                _remove_empty(client, network)
+                remove_empty(client, network)
             raise
         replica = DockerReplica(self._engine, container, limits, folder=folder, network=network)
-        replica._look()
+        replica.look()
         return replica
 
     @property
@@ -322,11 +154,7 @@ class DockerLauncher:
         """The network that was asked for, made if it is our own."""
         if self._options.network != OWN_NETWORK:
             return self._options.network
-        name = f"leadsman-{self._owner}"
-        if not client.networks.list(names=[f"^{name}$"]):
-            # Without a way out: a model has no business with the world.
-            client.networks.create(name, internal=True, labels={OWNER: self._owner})
-        return name
+        return make(client, self._owner)
 
     async def find(self) -> list[Replica]:
         """Containers with our label that an earlier process started."""
@@ -340,17 +168,10 @@ class DockerLauncher:
         return [
             DockerReplica(
                 self._engine, one, UNLIMITED, folder=_folder_of(one),
-                network=None if _folder_of(one) else f"leadsman-{self._owner}",
+                network=None if _folder_of(one) else name_of(self._owner),
             )
             for one in left
         ]  # fmt: skip
-
-
-def _remove_empty(client: Any, name: str) -> None:
-    """Remove a network of ours that no container is in."""
-    for network in client.networks.list(names=[f"^{name}$"], filters={"label": OWNER}):
-        with contextlib.suppress(NotFound, APIError):
-            network.remove()
 
 
 def _folder_of(container: Any) -> Path | None:

@@ -18,7 +18,8 @@ import pytest
 from serving.batching import BatchQueue, State
 from serving.errors import VersionFailedToStartError
 from serving.launchers.base import Launcher, LauncherUnavailableError, StartRefusedError
-from serving.launchers.docker import DIGEST, OWNER, DockerLauncher
+from serving.launchers.docker import DIGEST, DockerLauncher
+from serving.launchers.docker_networks import OWNER
 from serving.launchers.engine import Engine
 from serving.launchers.options import DockerOptions
 from tests.contract.launchers import models
