@@ -6,7 +6,8 @@ and runs as a replica process on one thread, asked over its socket with the serv
 nothing else in between. Beside the whole call stands the time that the model took by the replica's
 clock: the difference is ours.
 
-The ratio is that of 512 rows in one batch to 512 single calls: what batching is worth.
+The ratio is that of 512 rows in one batch to 512 single calls: what batching is worth. With
+`--only` the others keep what the file of `--json` says of them.
 """
 
 import argparse
@@ -49,7 +50,6 @@ from serving.replica_client import (  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples" / "frameworks"
-RESULTS = ROOT / "benchmarks" / "results" / "frameworks.json"
 DOCS = ROOT / "docs" / "frameworks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BATCH = 512
@@ -98,6 +98,8 @@ class Result:
     batch_model_ms: float
     memory_mb: float
     """Of the replica and what it started, proportional to what is shared."""
+    load: float
+    """Of the machine over the last minute, when it had been measured."""
 
     @property
     def ratio(self) -> float:
@@ -179,7 +181,19 @@ async def measure(
         1e3 * statistics.median(starts), 1e3 * statistics.median(one[0]),
         1e3 * float(np.quantile(one[0], 0.99)), 1e3 * statistics.median(one[1]),
         1e3 * statistics.median(batch[0]), 1e3 * statistics.median(batch[1]), memory,
+        psutil.getloadavg()[0],
     )  # fmt: skip
+
+
+def with_others(measured: list[Result], path: Path | None) -> list[Result]:
+    """The results with those that a file has of other examples, in the order of the cases."""
+    found = {}
+    if path is not None and path.exists():
+        for one in json.loads(path.read_text())["results"]:
+            del one["ratio"]
+            found[one["example"]] = Result(**one)
+    found |= {one.example: one for one in measured}
+    return [found[name] for name in CASES if name in found]
 
 
 def train(name: str, folder: Path, python: Path) -> Path:
@@ -278,19 +292,20 @@ def main() -> int:
             say = lambda what, name=name: status.update(f"{name}: {what}")  # noqa: E731
             results.append(asyncio.run(measure(name, Path(folder), store, say)))
     console.print(table(results))
+    results = with_others(results, options.json)
     machine = (
         f"{platform.machine()}, {psutil.cpu_count()} processors, Python {platform.python_version()}"
     )
     figures = {
         "machine": machine,
-        "load": psutil.getloadavg()[0],
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "results": [asdict(one) | {"ratio": one.ratio} for one in results],
     }
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.docs:
-        told = f"Measured on {machine}, load average {figures['load']:.1f} at the end."
+        load = max(one.load for one in results)
+        told = f"Measured on {machine}, at a load average of at most {load:.1f}, its own in it."
         text = DOCS.read_text()
         before, rest = text.split(BEGIN)
         _, after = rest.split(END)

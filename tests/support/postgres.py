@@ -48,6 +48,19 @@ def execute(url: str, *statements: str) -> None:
     asyncio.run(run())
 
 
+def fetch(url: str, query: str) -> list[asyncpg.Record]:
+    """The rows of a query."""
+
+    async def run() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url)
+        try:
+            return list(await connection.fetch(query))
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server where the session may create databases."""

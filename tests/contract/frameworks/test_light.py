@@ -40,8 +40,14 @@ def test_a_model_is_recognised_served_and_served_again_after_its_replica_was_kil
     check(serving, example, rows)
 
 
-def test_an_input_example_of_mlflow_becomes_the_reference(serving: ServingProcess) -> None:
-    kept = serving.client.get("/v1/models/mlflow-model/versions/1/reference").json()
+def test_an_input_example_of_mlflow_becomes_the_reference(
+    serving: ServingProcess, tmp_path: Path
+) -> None:
+    artefact = train(Example("mlflow_model", "mlflow"), tmp_path)
+    manifest = {"version": "1", "uri": str(artefact)}
+    made = serving.client.post("/v1/models/with-example/versions", json=manifest)
+    assert made.status_code == 201, made.text
+    kept = serving.client.get("/v1/models/with-example/versions/1/reference").json()
     assert len(kept["rows"]) == 50
     assert set(kept["rows"][0]) == {"amount", "age", "hour"}
     assert set(kept["outputs"]) == {0, 1}

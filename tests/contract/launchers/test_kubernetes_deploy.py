@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.kubernetes.fixtures import NAMESPACE
-from tests.support.kubernetes.manifests import documents
+from tests.support.kubernetes.manifests import applied, documents
 
 if TYPE_CHECKING:
     from tests.support.kubernetes.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(180)]
-OLDER = {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
-"""What a server of 1.20 knows in an earlier form; the fields that we use are the same."""
 MAY = {
     "apps/deployments": {"get", "list", "create", "update", "patch", "delete"},
     "services": {"get", "list", "create", "update", "delete"},
@@ -30,60 +28,30 @@ EVERYBODY = {
 """What the server lets everybody do: ask what one may do oneself."""
 
 
-@pytest.fixture
-def applied(control_plane: "ControlPlane") -> Iterator[list[dict[str, Any]]]:
-    """All of it, applied on the server's side twice; taken away afterwards."""
-    from kubernetes.dynamic import DynamicClient
-
-    api = control_plane.api()
-    dynamic = DynamicClient(api)
-    answers = []
-    try:
-        # As one who applies a folder again: what was told once is no conflict.
-        for _ in range(2):
-            answers = [_apply(dynamic, one) for one in documents()]
-        yield answers
-    finally:
-        dynamic.resources.get(api_version="v1", kind="Namespace").delete(
-            "leadsman", grace_period_seconds=0
-        )
-
-
-def _apply(dynamic: Any, one: dict[str, Any]) -> dict[str, Any]:
-    one = one | {"apiVersion": OLDER.get(one["apiVersion"], one["apiVersion"])}
-    kind = dynamic.resources.get(api_version=one["apiVersion"], kind=one["kind"])
-    answer: dict[str, Any] = kind.server_side_apply(
-        body=one, name=one["metadata"]["name"], namespace=one["metadata"].get("namespace"),
-        field_manager="test", _request_timeout=20,
-    ).to_dict()  # fmt: skip
-    return answer
-
-
 def test_a_server_takes_every_manifest_and_its_controllers_make_pods_of_them(
-    control_plane: "ControlPlane", applied: list[dict[str, Any]]
+    control_plane: "ControlPlane",
 ) -> None:
     from kubernetes import client
 
-    for wanted, got in zip(documents(), applied, strict=True):
-        assert (got["kind"], got["metadata"]["name"]) == (
-            wanted["kind"],
-            wanted["metadata"]["name"],
-        )
     core: Any = client.CoreV1Api(control_plane.api())
-    wanted_pods = {"leadsman-serving": 2, "leadsman-monitor": 2, "leadsman-migrations": 1}
-    until = time.monotonic() + 60
-    while True:
-        found: dict[str, int] = dict.fromkeys(wanted_pods, 0)
-        for one in core.list_namespaced_pod("leadsman", _request_timeout=10).items:
-            found[one.metadata.labels["app.kubernetes.io/name"]] += 1
-        if found == wanted_pods:
-            break
-        assert time.monotonic() < until, found
-        time.sleep(0.3)
-    claims = core.list_namespaced_persistent_volume_claim("leadsman", _request_timeout=10).items
-    assert {one.metadata.name for one in claims} == {
-        "leadsman-artefacts", "journal-leadsman-serving-0", "journal-leadsman-serving-1",
-    }  # fmt: skip
+    with applied(control_plane.api(), documents()) as answers:
+        assert [(one["kind"], one["metadata"]["name"]) for one in answers] == [
+            (one["kind"], one["metadata"]["name"]) for one in documents()
+        ]
+        wanted_pods = {"leadsman-serving": 2, "leadsman-monitor": 2, "leadsman-migrations": 1}
+        until = time.monotonic() + 60
+        while True:
+            found: dict[str, int] = dict.fromkeys(wanted_pods, 0)
+            for one in core.list_namespaced_pod("leadsman", _request_timeout=10).items:
+                found[one.metadata.labels["app.kubernetes.io/name"]] += 1
+            if found == wanted_pods:
+                break
+            assert time.monotonic() < until, found
+            time.sleep(0.3)
+        claims = core.list_namespaced_persistent_volume_claim("leadsman", _request_timeout=10).items
+        assert {one.metadata.name for one in claims} == {
+            "leadsman-artefacts", "journal-leadsman-serving-0", "journal-leadsman-serving-1",
+        }  # fmt: skip
 
 
 def test_servings_account_may_do_what_the_launcher_does_and_nothing_else(

@@ -16,6 +16,7 @@ import pytest
 from serving.inference import FLAG_PINNED, Inference
 from serving.journal import Journal
 from serving.learning import Learning
+from tests.support.postgres import fetch
 from tests.support.serving import ServingProcess, artefact, reference, register
 from tests.support.shipped import (
     SHADOW,
@@ -130,16 +131,8 @@ def test_what_feedback_taught_is_kept_over_a_crash_and_shared(
     time.sleep(3)
     until(lambda: propensity(one, "EU") == known)
     assert propensity(two, "EU") == known
-    counts = asyncio.run(_fetch(database, "SELECT sum(count) AS n FROM policy_statistics"))
+    counts = fetch(database, "SELECT sum(count) AS n FROM policy_statistics")
     assert counts[0]["n"] == 60
-
-
-async def _fetch(database: str, query: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(database)
-    try:
-        return list(await connection.fetch(query))
-    finally:
-        await connection.close()
 
 
 EXP3 = {"kind": "exp3", "arms": ["price:1", "price:2"]}

@@ -20,9 +20,16 @@ from kubernetes import client, config
 BUILD = Path(__file__).with_name("build")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leadsman-kubernetes"
 BINARIES = CACHE / "bin"
-PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+PROGRAMS = (
+    "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
+)  # fmt: skip
 PATIENCE = 90.0
 """Seconds for a component to answer on a slow machine."""
+OF_PODS = "172.29.249.1"
+"""Address of this machine as pods see it; the node makes it."""
+OF_SERVICES = "10.96.0.0/24"
+API = "10.96.0.1"
+"""Address of the API server's own Service, the first of them."""
 
 ANSWER = 20.0
 """Seconds in which the API server must answer."""
@@ -115,6 +122,7 @@ class ControlPlane:
         self._port = free_port()
         self._etcd = free_port()
         self._token = secrets.token_hex(16)
+        self._certificate = folder / "certs/apiserver.crt"
         self.host = f"https://127.0.0.1:{self._port}"
         self.kubeconfig = self.write_kubeconfig("admin", self._token)
 
@@ -139,7 +147,7 @@ class ControlPlane:
                     "name": "test",
                     "cluster": {
                         "server": self.host,
-                        "certificate-authority": str(self.folder / "certs/apiserver.crt"),
+                        "certificate-authority": str(self._certificate),
                     },
                 }
             ],
@@ -157,10 +165,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """Bring all up and wait until they answer."""
-        subprocess.run(
-            ["openssl", "genrsa", "-out", self.folder / "accounts.key", "2048"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        self._make_keys()
         tokens = self.folder / "tokens.csv"
         tokens.write_text(f"{self._token},admin,admin,system:masters\n")
         tokens.chmod(0o600)
@@ -175,7 +180,21 @@ class ControlPlane:
             if name == "controller-manager":
                 key = self.folder / "accounts.key"
                 command += [f"--service-account-private-key-file={key}", "--controllers=*"]
+                # What pods know the API server by.
+                command += [f"--root-ca-file={self._certificate}"]
             self.children.start(name, command)
+
+    def _make_keys(self) -> None:
+        """One that accounts' tokens are signed with, and the API server's with its certificate."""
+        self._certificate.parent.mkdir()
+        names = f"IP:127.0.0.1,IP:{OF_PODS},IP:{API}"
+        for words in (
+            ["genrsa", "-out", str(self.folder / "accounts.key"), "2048"],
+            ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+             "-addext", f"subjectAltName={names}", "-out", str(self._certificate),
+             "-keyout", str(self._certificate.with_suffix(".key"))],
+        ):  # fmt: skip
+            subprocess.run(["openssl", *words], check=True, capture_output=True)
 
     def _start_etcd(self) -> None:
         url, peer = f"http://127.0.0.1:{self._etcd}", f"http://127.0.0.1:{free_port()}"
@@ -197,9 +216,11 @@ class ControlPlane:
             "apiserver",
             [
                 str(BINARIES / "kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{self._etcd}",
-                "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-                f"--secure-port={self._port}", f"--cert-dir={self.folder}/certs",
-                "--service-cluster-ip-range=10.96.0.0/24",
+                # Pods come from another network.
+                "--bind-address=0.0.0.0", f"--advertise-address={OF_PODS}",
+                f"--secure-port={self._port}", f"--tls-cert-file={self._certificate}",
+                f"--tls-private-key-file={self._certificate.with_suffix('.key')}",
+                f"--service-cluster-ip-range={OF_SERVICES}",
                 "--service-account-issuer=https://kubernetes.test",
                 f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
                 f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC",
@@ -215,13 +236,10 @@ class ControlPlane:
 
     def _is_ready(self) -> bool:
         assert not self.children.ended("apiserver"), self.children.words("apiserver")
-        certificate = self.folder / "certs/apiserver.crt"
-        if not certificate.exists():
-            return False
         try:
             request = urllib.request.Request(f"{self.host}/readyz")
             request.add_header("Authorization", f"Bearer {self._token}")
-            context = ssl.create_default_context(cafile=str(certificate))
+            context = ssl.create_default_context(cafile=str(self._certificate))
             with urllib.request.urlopen(request, timeout=5, context=context) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):

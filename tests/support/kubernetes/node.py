@@ -22,6 +22,7 @@ from serving.launchers.environments import Environment
 from tests.support.kubernetes.control_plane import (
     BINARIES,
     CACHE,
+    OF_PODS,
     ControlPlane,
     free_port,
     wait_for,
@@ -30,7 +31,7 @@ from tests.support.kubernetes.control_plane import (
 ROOT = Path(__file__).parents[3]
 NAME = "localhost"
 """Of the node: the API server finds it by that, so that it listens on loopback alone."""
-BRIDGE, ADDRESS = "leadsman-pods", "172.29.249.1/24"
+BRIDGE = "leadsman-pods"
 PAUSE = "leadsman-pause:1"
 WRAPPER = """#!/bin/sh
 # Run runc; a negative oomScoreAdj, which takes a capability that may be missing, becomes none.
@@ -112,7 +113,7 @@ class Node:
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
         for command in (
             ["ip", "link", "add", "name", BRIDGE, "type", "bridge"],
-            ["ip", "address", "add", ADDRESS, "dev", BRIDGE],
+            ["ip", "address", "add", f"{OF_PODS}/24", "dev", BRIDGE],
             ["ip", "link", "set", BRIDGE, "up"],
         ):
             subprocess.run(command, check=True, capture_output=True)
@@ -174,6 +175,16 @@ class Node:
             buildargs={"BASE": of.base, "VERSION": "test"},
             # The pods' own network leads nowhere.
             network_mode="host",
+        )  # fmt: skip
+
+    def build_ours(self) -> None:
+        """Build the images of `deploy/kubernetes` and of its replicas, as an operator does."""
+        subprocess.run(
+            [ROOT / "deploy/images", "build"], check=True,
+            env=os.environ | {
+                "DOCKER_HOST": self.engine_url, "BASE": self.base_image, "FRAMEWORKS": "python",
+                "BUILD_OPTIONS": "--network host",
+            },
         )  # fmt: skip
 
     def push(self, image: str, registry: str) -> None:

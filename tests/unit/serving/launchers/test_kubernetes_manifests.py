@@ -17,8 +17,10 @@ from serving.launchers.base import UNLIMITED, Limits
 from serving.launchers.kubernetes_objects import APP, Manifests
 from serving.launchers.kubernetes_pod_spec import PORT, Shape
 from serving.launchers.kubernetes_settings import KubernetesSettings
+from serving.metrics import LATENCY, WAITING_ROWS
 from tests.support.data_plane import version
 from tests.support.kubernetes.manifests import FOLDER, documents
+from tests.support.prometheus import needed
 
 RELEASES = ("1.25", "1.28", "1.31", "1.34", "1.37")
 PLAIN: dict[str, Any] = {
@@ -162,6 +164,56 @@ def test_the_autoscaler_asks_for_what_the_adapter_gives() -> None:
     wanted = {one["pods"]["metric"]["name"] for one in scaler["spec"]["metrics"]}
     rules = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())
     assert wanted == {rule["name"]["as"] for rule in rules}
+
+
+def test_what_the_adapter_asks_of_prometheus_are_answers_a_second_and_seconds_of_waiting(
+    tmp_path: Path,
+) -> None:
+    needed("promtool")
+    rules = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())
+    place = 'namespace="leadsman",pod="%s"'
+    values = {
+        # In ten seconds 3,000 answers of one version and 1,000 of another; 80 rows wait.
+        f'{LATENCY.name}_count{{{place % "busy"},version="1"}}': "0+3000x30",
+        f'{LATENCY.name}_count{{{place % "busy"},version="2"}}': "0+1000x30",
+        f'{WAITING_ROWS.name}{{{place % "busy"},version="1"}}': "50x30",
+        f'{WAITING_ROWS.name}{{{place % "busy"},version="2"}}': "30x30",
+        # Nobody asks this one.
+        f'{LATENCY.name}_count{{{place % "idle"},version="1"}}': "7x30",
+        f'{WAITING_ROWS.name}{{{place % "idle"},version="1"}}': "0x30",
+    }
+    busy, idle = '{pod="busy"}', '{pod="idle"}'
+    expected = {
+        "leadsman_answers_per_second": [(busy, 400), (idle, 0)],
+        "leadsman_queue_wait_seconds": [(busy, 80 / 400)],
+    }
+    asked = [
+        {
+            # As the adapter fills it in for the pods of the StatefulSet.
+            "expr": rule["metricsQuery"]
+            .replace("<<.GroupBy>>", "pod")
+            .replace("<<.LabelMatchers>>", 'namespace="leadsman",pod=~"busy|idle"'),
+            "eval_time": "4m",
+            "exp_samples": [
+                {"labels": labels, "value": value} for labels, value in expected[rule["name"]["as"]]
+            ],
+        }
+        for rule in rules
+    ]
+    # What there is to ask of is found by this one.
+    asked += [
+        {"expr": f"count({rule['seriesQuery']}) > 0", "eval_time": "4m",
+         "exp_samples": [{"labels": "{}", "value": 3}]}
+        for rule in rules
+    ]  # fmt: skip
+    series = [{"series": name, "values": said} for name, said in values.items()]
+    case = {"interval": "10s", "input_series": series, "promql_expr_test": asked}
+    file = tmp_path / "case.yml"
+    file.write_text(yaml.safe_dump({"tests": [case]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_serving_is_set_up_for_the_cluster() -> None:
