@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 """Seconds before a restart: doubled with each one, and the first again after a long run."""
@@ -66,6 +68,18 @@ class Child:
     def pid(self) -> int | None:
         """Its process, None before the first start."""
         return self._process.pid if self._process else None
+
+    def listens(self, port: int) -> bool:
+        """Whether the process, or one that it started, listens on a port."""
+        # One that ends meanwhile does not.
+        with suppress(psutil.Error):
+            own = psutil.Process(self.pid)
+            return any(
+                one.status == psutil.CONN_LISTEN and one.laddr.port == port
+                for process in (own, *own.children(recursive=True))
+                for one in process.net_connections("tcp")
+            )
+        return False
 
     def start(self) -> None:
         """Start the process; its output goes to the log."""

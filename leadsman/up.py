@@ -160,10 +160,13 @@ class Up:
 
     def _wait_until_ready(self) -> None:
         started = time.monotonic()
-        urls = {"serving": self.serving_url, "monitor": self.monitor_url}
+        ports = {"serving": self.plan.port, "monitor": self.plan.monitor_port}
         # Another monitor has a port that nobody knows, and is ready when it holds a lease.
-        for child in self._children[: len(urls)]:
-            while not self._stopping.is_set() and not _answers(urls[child.name] + "/readyz"):
+        for child in self._children[: len(ports)]:
+            port = ports[child.name]
+            url = f"http://{self.plan.host}:{port}/readyz"
+            # Another program may have taken the port since it was looked at, and answer too.
+            while not self._stopping.is_set() and not (_answers(url) and child.listens(port)):
                 self._look_after()
                 waited = time.monotonic() - started
                 if waited > READY_TIMEOUT or child.ends >= MOST_ENDS:

@@ -4,6 +4,8 @@ import asyncio
 import signal
 import stat
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import asyncpg
@@ -136,3 +138,33 @@ def test_a_taken_port_is_named_in_one_line(tmp_path: Path) -> None:
     assert refused.stderr == (
         f"leadsman: port {port} is in use by another program; choose one with --port\n"
     )
+
+
+def test_a_port_that_another_program_takes_meanwhile_is_told_whatever_that_one_answers(
+    tmp_path: Path,
+) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    port, monitor_port = free_ports(2)
+    words = ("up", "--data-dir", str(tmp_path), "--port", str(port))
+    with subprocess.Popen(
+        command(*words, "--monitor-port", str(monitor_port)), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as up:  # fmt: skip
+        # Its ports have been looked at; serving comes after Postgres.
+        wait_until((tmp_path / "postgres").exists)
+        with ThreadingHTTPServer(("127.0.0.1", port), Stranger) as stranger:
+            threading.Thread(target=stranger.serve_forever, daemon=True).start()
+            said, why = up.communicate(timeout=120)
+            stranger.shutdown()
+    assert up.returncode == 1
+    assert "ready" not in said
+    assert "serving" in why
+    assert "address already in use" in (tmp_path / "logs/serving.log").read_text()
