@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -41,6 +42,28 @@ class Example:
     def name(self) -> str:
         """Of its application and model."""
         return self.script.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An artefact, and what its own library answers to some rows."""
+
+    artefact: Path
+    scores: list[list[float]] | None
+    outputs: list[Any] | None
+
+
+def trained(
+    example: Example, folder: Path, rows: list[dict[str, Any]], python: str = sys.executable
+) -> Trained:
+    """Run an example as a person does, and ask its library."""
+    file = folder / "rows.json"
+    file.write_text(json.dumps(rows))
+    program = Path(__file__).with_name("by_the_library.py")
+    script = EXAMPLES / f"{example.script}.py"
+    done = run([python, str(program), str(script), str(folder), str(file)])
+    *_, artefact, told = done.stdout.strip().splitlines()
+    return Trained(Path(artefact), **json.loads(told))
 
 
 def train(example: Example, folder: Path, python: str = sys.executable) -> Path:
@@ -75,8 +98,10 @@ def deploy(
     return deployed
 
 
-def check(serving: ServingProcess, example: Example, rows: list[dict[str, Any]]) -> None:
-    """One answer, a batch, and an answer after its replica was killed: all of the same form."""
+def check(
+    serving: ServingProcess, example: Example, rows: list[dict[str, Any]], by_library: Trained
+) -> None:
+    """One answer, a batch as the library answers it, and one after the replica was killed."""
     first = one(serving, example, rows[0])
     assert_form(first, example)
     url = f"/v1/applications/{example.name}/predictions"
@@ -84,6 +109,12 @@ def check(serving: ServingProcess, example: Example, rows: list[dict[str, Any]])
     assert len(many) == BATCH
     for answer in many:
         assert_form(answer, example)
+    if by_library.scores is not None:
+        found = np.array([answer["scores"] for answer in many])
+        np.testing.assert_allclose(found, by_library.scores, rtol=1e-4, atol=1e-6)
+    if by_library.outputs is not None:
+        outputs = [answer["output"] for answer in many]
+        assert outputs == [alike(output) for output in by_library.outputs]
     # Sums of a batch are taken in another order: of 32-bit floats the last digits differ.
     assert many[0]["output"] == alike(first["output"])
     if example.outputs is not None:

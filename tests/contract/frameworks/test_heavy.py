@@ -21,7 +21,9 @@ from tests.contract.frameworks.served import (
     deploy,
     one,
     raise_objective,
+    run,
     train,
+    trained,
 )
 from tests.support.data_plane import version
 from tests.support.serving import ServingProcess
@@ -84,14 +86,19 @@ def test_a_model_in_an_environment_of_its_own_is_served_and_served_again(
     tmp_path: Path,
 ) -> None:
     example, requirements = case
-    artefact = train(example, tmp_path, str(environment(requirements)))
+    made = trained(example, tmp_path, rows, str(environment(requirements)))
     file = tmp_path / "requirements.txt"
     file.write_text("\n".join(requirements))
-    deploy(serving, example, artefact, reference, "--requirements", str(file))
+    deploy(serving, example, made.artefact, reference, "--requirements", str(file))
     raise_objective(serving, example)
     kept = serving.client.get(f"/v1/models/{example.name}/versions/1").json()
     assert kept["framework"] == example.framework
-    check(serving, example, rows)
+    check(serving, example, rows, made)
+
+
+def test_the_stages_of_a_pipeline_are_computed_as_spark_computes_them(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("spark_stages.py")
+    run([str(environment(SPARK)), str(program), str(tmp_path)], PYTHONPATH=str(ROOT))
 
 
 def test_versions_with_different_releases_of_scikit_learn_serve_side_by_side(

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from tests.contract.frameworks.served import Example, check, deploy, raise_objective, train
+from tests.contract.frameworks.conftest import payments
+from tests.contract.frameworks.served import (
+    Example,
+    check,
+    deploy,
+    one,
+    raise_objective,
+    train,
+    trained,
+)
 from tests.support.serving import ServingProcess
 
 EXAMPLES = [
@@ -32,12 +41,12 @@ def test_a_model_is_recognised_served_and_served_again_after_its_replica_was_kil
     rows: list[dict[str, Any]],
     tmp_path: Path,
 ) -> None:
-    artefact = train(example, tmp_path)
-    deploy(serving, example, artefact, None if example.tells_inputs else reference)
+    made = trained(example, tmp_path, rows)
+    deploy(serving, example, made.artefact, None if example.tells_inputs else reference)
     raise_objective(serving, example)
     kept = serving.client.get(f"/v1/models/{example.name}/versions/1").json()
     assert kept["framework"] == example.framework
-    check(serving, example, rows)
+    check(serving, example, rows, made)
 
 
 def test_an_input_example_of_mlflow_becomes_the_reference(
@@ -51,3 +60,30 @@ def test_an_input_example_of_mlflow_becomes_the_reference(
     assert len(kept["rows"]) == 50
     assert set(kept["rows"][0]) == {"amount", "age", "hour"}
     assert set(kept["outputs"]) == {0, 1}
+
+
+def test_a_flavour_of_mlflow_that_is_no_estimator_is_served_by_its_signature(
+    serving: ServingProcess, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    import lightgbm
+    import mlflow.lightgbm
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    values, labels = payments.payments(500)
+    frame = pd.DataFrame(values, columns=list(payments.FEATURES))
+    booster = lightgbm.train(
+        {"objective": "binary", "verbosity": -1}, lightgbm.Dataset(frame, labels), 5
+    )
+    path = tmp_path / "boosted"
+    mlflow.lightgbm.save_model(
+        booster, path, signature=infer_signature(frame, booster.predict(frame)),
+        pip_requirements=["lightgbm", "pandas"],
+    )  # fmt: skip
+    example = Example("boosted", "mlflow", options=("--classes", "0,1"))
+    deploy(serving, example, path, None)
+    raise_objective(serving, example)
+    answers = [one(serving, example, row) for row in rows[:20]]
+    scores = booster.predict(pd.DataFrame(rows[:20]))
+    assert [answer["scores"][1] for answer in answers] == pytest.approx(list(scores))
+    assert [answer["output"] for answer in answers] == [int(score > 0.5) for score in scores]

@@ -4,6 +4,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ def test_labels_become_versions_each_label_once_and_a_rollback_ends_it(
     assert [one["root"] for one in chain] == ["1"] * len(chain)
     assert all(a["until"] < b["until"] for a, b in pairwise(chain))
     until(lambda: client.post(f"{URL}/predictions", json=row).json()["scores"][1] > probability)
+
+    # At most one for each interval that the first one states.
+    versions = client.get("/v1/models/online/versions").json()["versions"]
+    made = [datetime.fromisoformat(one["created_at"]) for one in versions]
+    assert all(later - earlier >= timedelta(seconds=1) for earlier, later in pairwise(made))
 
     # After a rollback nothing is learned until somebody changes the route.
     back = client.post(f"{URL}/rollback", json={})
