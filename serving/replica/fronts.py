@@ -8,6 +8,7 @@ in which they arrive whole: a front that sends half a frame holds up nobody.
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,7 @@ class Fronts:
                         self._accept()
                     elif isinstance(key.fileobj, socket.socket):
                         self._read(key.fileobj)
+        print(f"no front came for {self._linger:g} s: the replica ends", file=sys.stderr)
 
     def _patience(self) -> float | None:
         if self._linger is None or self._fronts:

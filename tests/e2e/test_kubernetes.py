@@ -172,10 +172,8 @@ def test_the_service_runs_as_pods_answers_is_watched_and_loses_nothing_with_a_po
         "migrations have run",
         lambda: [one.status.phase for one in running.pods("leadsman-migrations")] == ["Succeeded"],
     )
-    for name in ("serving", "monitor"):
-        running.wait(
-            f"{name} is ready", lambda name=name: len(running.ready(f"leadsman-{name}")) == 2
-        )
+    running.wait("serving is ready", lambda: len(running.ready("leadsman-serving")) == 2)
+    running.wait("the monitor is ready", lambda: len(running.ready("leadsman-monitor")) == 2)
 
     client = running.serving
     manifest = '{"version": "1", "framework": "python", "entry": "m:answer"}'

@@ -4,6 +4,7 @@ It runs in the environment of the framework, with nothing of ours. It prints wha
 and on a last line scores or outputs of the rows as JSON.
 """
 
+import importlib
 import json
 import runpy
 import sys
@@ -109,13 +110,13 @@ def pytorch_torchscript(path: str, rows: Any, _: Any) -> Told:
 
 
 def spark_pipeline(path: str, rows: Any, _: Any) -> Told:
-    from payments import FEATURES
+    features = importlib.import_module("payments").FEATURES
     from pyspark.ml import PipelineModel
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.master("local[1]").getOrCreate()
     # A pipeline's own way, which is too slow to serve.
-    frame = session.createDataFrame([(*row, "no") for row in rows.tolist()], [*FEATURES, "fraud"])
+    frame = session.createDataFrame([(*row, "no") for row in rows.tolist()], [*features, "fraud"])
     found = PipelineModel.load(path).transform(frame).select("probability", "prediction").collect()
     names = ["no", "yes"]
     return [one[0].toArray() for one in found], [names[int(one[1])] for one in found]
@@ -123,17 +124,17 @@ def spark_pipeline(path: str, rows: Any, _: Any) -> Told:
 
 def main(example: str, folder: str, rows_file: str) -> None:
     """Train, ask the library, tell."""
-    from payments import FEATURES
+    features = importlib.import_module("payments").FEATURES
 
     sys.argv = [example, folder]
     runpy.run_path(example, run_name="__main__")
     (path,) = [one for one in Path(folder).iterdir() if one.name.startswith("fraud")]
     records = json.loads(Path(rows_file).read_text())
-    rows = np.array([[one[name] for name in FEATURES] for one in records])
+    rows = np.array([[one[name] for name in features] for one in records])
     try:
         import pandas as pd
 
-        frame: Any = pd.DataFrame(records, columns=list(FEATURES))
+        frame: Any = pd.DataFrame(records, columns=list(features))
     except ImportError:
         # TensorFlow's, PyTorch's and Spark's environments have none, and they ask for none.
         frame = None

@@ -80,6 +80,7 @@ def same_classes(data: Any, folder: Path) -> None:
     wanted = fitted.transform(asked).collect()
     served = saved(fitted, folder / "classes")
     answers = served.predict(rows_of(asked))
+    assert answers.scores is not None
     scores = [row.probability.toArray() for row in wanted]
     np.testing.assert_allclose(answers.scores, scores, rtol=1e-9)
     assert served.classes is not None

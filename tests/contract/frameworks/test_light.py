@@ -84,6 +84,6 @@ def test_a_flavour_of_mlflow_that_is_no_estimator_is_served_by_its_signature(
     deploy(serving, example, path, None)
     raise_objective(serving, example)
     answers = [one(serving, example, row) for row in rows[:20]]
-    scores = booster.predict(pd.DataFrame(rows[:20]))
+    scores: Any = booster.predict(pd.DataFrame(rows[:20]))
     assert [answer["scores"][1] for answer in answers] == pytest.approx(list(scores))
     assert [answer["output"] for answer in answers] == [int(score > 0.5) for score in scores]

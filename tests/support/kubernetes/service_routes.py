@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.kubernetes.control_plane import BINARIES, ControlPlane, free_port, wait_for
-from tests.support.kubernetes.node import NAME
+from tests.support.kubernetes.node import BRIDGE, NAME
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -26,8 +26,11 @@ def service_routes(plane: ControlPlane) -> Iterator[None]:
         "--conntrack-max-per-core=0", "--conntrack-min=0",
         "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",
     ]  # fmt: skip
+    # As the network of a cluster does it: an engine of this machine forwards for its own alone.
+    between = ["FORWARD", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"]
     before = FORWARDING.read_text()
     FORWARDING.write_text("1")
+    subprocess.run(["iptables", "-I", *between], check=True)
     plane.children.start("kube-proxy", command)
     try:
         wait_for("kube-proxy has its rules", lambda: _has_rules(plane))
@@ -35,6 +38,7 @@ def service_routes(plane: ControlPlane) -> Iterator[None]:
     finally:
         plane.children.stop("kube-proxy")
         subprocess.run([BINARIES / "kube-proxy", "--cleanup"], check=False, capture_output=True)
+        subprocess.run(["iptables", "-D", *between], check=False)
         FORWARDING.write_text(before)
 
 

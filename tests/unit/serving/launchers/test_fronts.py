@@ -100,7 +100,9 @@ def test_a_front_that_speaks_something_else_is_let_go(tmp_path: Path) -> None:
         assert answered(two) == 4.0
 
 
-def test_it_ends_by_itself_where_no_front_has_come_back(tmp_path: Path) -> None:
+def test_it_ends_by_itself_where_no_front_has_come_back_and_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with replica(tmp_path, "--linger", "1") as (address, pid):
         with connected(address) as front:
             send(front, Frame(Kind.HELLO, b""))
@@ -112,6 +114,7 @@ def test_it_ends_by_itself_where_no_front_has_come_back(tmp_path: Path) -> None:
         status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert status is not None
         assert status.si_status == 0
+        assert capfd.readouterr().err == "no front came for 1 s: the replica ends\n"
 
 
 def test_the_batch_under_way_is_answered_before_a_stop(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_what_the_adapter_asks_of_prometheus_are_answers_a_second_and_seconds_of
         "leadsman_answers_per_second": [(busy, 400), (idle, 0)],
         "leadsman_queue_wait_seconds": [(busy, 80 / 400)],
     }
-    asked = [
+    asked: list[dict[str, Any]] = [
         {
             # As the adapter fills it in for the pods of the StatefulSet.
             "expr": rule["metricsQuery"]
