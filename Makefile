@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@set -euo pipefail; $(FIND_PYTHON); echo "making $(VENV) with $$python"; \
 	if uv --version >/dev/null 2>&1; then \
 		uv venv --quiet --clear --python "$$python" $(VENV); \
-		uv pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock; \
+		uv pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r requirements.lock; \
 		uv pip install --quiet --python $(PYTHON) --no-deps -e .; \
 	else \
 		rm -rf $(VENV); "$$python" -m venv $(VENV); \

@@ -183,7 +183,7 @@ def test_what_the_adapter_asks_of_prometheus_are_answers_a_second_and_seconds_of
         f'{WAITING_ROWS.name}{{{place % "idle"},version="1"}}': "0x30",
     }
     busy, idle = '{pod="busy"}', '{pod="idle"}'
-    expected = {
+    expected: dict[str, list[tuple[str, float]]] = {
         "leadsman_answers_per_second": [(busy, 400), (idle, 0)],
         "leadsman_queue_wait_seconds": [(busy, 80 / 400)],
     }
