@@ -1,5 +1,6 @@
 """Each framework whose package is small, from a model trained with it to answers over HTTP."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +67,25 @@ def test_a_flavour_of_mlflow_that_is_no_estimator_is_served_by_its_signature(
     serving: ServingProcess, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     import lightgbm
-    import mlflow.lightgbm
     import pandas as pd
-    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        # MLflow warns of its own.
+        warnings.simplefilter("ignore")
+        import mlflow.lightgbm
+        from mlflow.models import infer_signature
 
     values, labels = payments.payments(500)
     frame = pd.DataFrame(values, columns=list(payments.FEATURES))
     booster = lightgbm.train(
         {"objective": "binary", "verbosity": -1}, lightgbm.Dataset(frame, labels), 5
     )
-    path = tmp_path / "boosted"
-    mlflow.lightgbm.save_model(
-        booster, path, signature=infer_signature(frame, booster.predict(frame)),
-        pip_requirements=["lightgbm", "pandas"],
-    )  # fmt: skip
+    path, signature = tmp_path / "boosted", infer_signature(frame, booster.predict(frame))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.lightgbm.save_model(
+            booster, path, signature=signature, pip_requirements=["lightgbm", "pandas"]
+        )
     example = Example("boosted", "mlflow", options=("--classes", "0,1"))
     deploy(serving, example, path, None)
     raise_objective(serving, example)
