@@ -140,6 +140,24 @@ def test_a_monitor_that_was_away_is_heard_again_and_what_happened_meanwhile_is_s
             expect(one.page.locator("#banner")).not_to_contain_text("No connection")
 
 
+def test_every_application_of_a_large_fleet_is_there_also_when_it_is_drawn_anew(
+    database: str,
+) -> None:
+    execute(
+        database,
+        "INSERT INTO applications (id, name, task, latency_objective_ms)"
+        " SELECT n, format('app-%s', n), 'binary', 100 FROM generate_series(1, 60) n",
+    )
+    with console_of(database) as (base, browser), visit(browser, base, key="lsm_reader") as one:
+        rows = one.page.locator("tbody tr")
+        expect(rows).to_have_count(60)
+        aside(database, ALERT)
+        expect(one.page.get_by_text("1 of 60 applications is in alarm")).to_be_visible()
+        expect(rows).to_have_count(60)
+        one.page.get_by_label("Filter applications").fill("app-7")
+        expect(rows).to_have_count(1)
+
+
 def test_a_monitor_that_stands_still_is_noticed_although_it_answers(database: str) -> None:
     stood = (datetime.now(UTC) - timedelta(minutes=20)).isoformat()
     with console_of(database) as (base, browser), visit(browser, base, key="lsm_reader") as one:

@@ -43,6 +43,8 @@ function row(one) {
     one.worst ? h("span", {}, link(`#/incidents/${one.worst.id}`, title, { class: "clip", title }), h("span", { class: "row tight" }, alerts(one), one.proposed ? h("span", { class: "pill proposed" }, `${one.proposed} to approve`) : null)) : h("span", { class: "soft" }, "none"),
     change ? h("span", { title: `by ${change.actor}${change.reason ? `: ${change.reason}` : ""}` }, time(change.at), h("span", { class: "under" }, `r${change.revision}, ${words(change.kind)}`)) : h("span", { class: "soft" }, "never")];
 }
+let opened = false, fills = 0;
+const SEEN = 40;
 const HEADS = ["State", "Application", "Version", "Requests, 24 h", "Loss, 95 % interval", "Open alerts", "Last change"];
 
 // What to do where nothing is there yet.
@@ -69,10 +71,15 @@ export async function fleet(query) {
   const total = all.reduce((sum, one) => sum + one.requests, 0);
   const body = h("div", {}), shown = h("p", { class: "soft small", role: "status" });
   const fill = () => {
+    const mine = ++fills;
     const text = wanted.q.toLowerCase();
     const found = all.filter((one) => (!wanted.state || standing(one) === wanted.state) && `${one.application} ${one.version ?? ""} ${standing(one)} ${one.worst?.title ?? ""}`.toLowerCase().includes(text));
     shown.textContent = found.length === all.length ? "" : `${found.length} of ${all.length} are shown.`;
-    body.replaceChildren(found.length ? table("Applications, worst first", HEADS, found.map(row)) : empty("No application is like that.", h("p", {}, link("#/", "Show all"))));
+    const draw = (some) => body.replaceChildren(found.length ? table("Applications, worst first", HEADS, some.map(row)) : empty("No application is like that.", h("p", {}, link("#/", "Show all"))));
+    draw(opened ? found : found.slice(0, SEEN));
+    // What is in sight is painted first, once: a page that is drawn anew keeps its length.
+    if (!opened && found.length > SEEN) requestAnimationFrame(() => setTimeout(() => { if (mine === fills) draw(found); }));
+    opened = true;
   };
   const filter = h("input", { id: "filter", type: "search", value: wanted.q, placeholder: "Name, version, alert", oninput: () => { wanted.q = filter.value; fill(); history.replaceState(null, "", href(wanted.state)); } });
   fill();
