@@ -3,10 +3,11 @@
 Run ``python benchmarks/console.py [--json FILE] [--rows N] [--folder DIR] [--look]``. One
 application has ten million predictions of a week; the sums that the monitor keeps of them are made
 by SQL from the rows themselves, those of the other 199 are made up (hours of a week, minutes of a
-day). A real Chromium (Debian: apt-get install chromium) opens the page on the real monitor, until the verdict and
-the first forty applications are painted; the others follow. The same plot is also asked of the rows by plain SQL, for the ratio. What has a limit is held against
-the slowest of its runs; one that is missed ends it with status 1. ``--look`` keeps the page up for
-looking at it; ``--folder`` keeps the record, which takes minutes to lay, for another run that day.
+day). A real Chromium (Debian: apt-get install chromium) opens the page on the real monitor, until
+the verdict and the first forty applications are painted; the others follow. The same plot is also
+asked of the rows by plain SQL, for the ratio. What has a limit is held against the slowest of its
+runs; one that is missed ends it with status 1. ``--look`` keeps the page up for looking at it;
+``--folder`` keeps the record, which takes minutes to lay, for another run that day.
 """
 
 import argparse
