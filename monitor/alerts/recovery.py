@@ -166,7 +166,7 @@ err no more than the other looks like so much evidence."""
 
 def step_rows(parameters: Json) -> int:
     """Rows of one step of a test that comes after an alarm with these parameters."""
-    if "unit_key" in parameters or "look_at" in parameters:
+    if any(name in parameters for name in ("unit_key", "look_at", "centre")):
         return LONG_BLOCK
     return int(parameters.get("block", 1))
 

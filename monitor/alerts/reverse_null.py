@@ -77,6 +77,8 @@ def null_of(watch: Watch, alarm: Alarm) -> Null | None:
             f"{name} is below {said}",
             margin * clip,
         )
+    if "centre" in parameters:
+        return _share(alarm, name, told, clip)
     if "codes" in parameters:
         return _category(alarm)
     if detector.startswith("randomised"):
@@ -84,6 +86,23 @@ def null_of(watch: Watch, alarm: Alarm) -> Null | None:
     if alarm.evidence.get("change") in SPREADS:
         return _spread(alarm)
     return _middle(alarm, name, told)
+
+
+def _share(alarm: Alarm, name: str, told: Callable[[float], str], clip: float) -> Null | None:
+    """Of losses without a limit of their own."""
+    middle = _half_way(alarm)
+    if middle is None:
+        return None
+    rose = alarm.evidence["after"]["mean"] > alarm.evidence["before"]["mean"]
+    limit = middle / clip
+    return Null(
+        {"kind": "rate", "scale": clip, "falls": not rose},
+        limit if rose else 1 - limit,
+        f"{name} is {'at least' if rose else 'at most'} {told(middle)}, {HALF_WAY}",
+        f"{name} is {'below' if rose else 'above'} {told(middle)}, {HALF_WAY}",
+        middle,
+        rises=rose,
+    )
 
 
 def _category(alarm: Alarm) -> Null | None:

@@ -57,9 +57,8 @@ def begin(kind: str, bad_mean: float | None, bad_n: int, clip: float, *, block: 
         "settings": {"limit": 1 - mean, "head_start": ALPHA, "averaged": block > 1},
         "clip": clip,
         "block": block,
-        "null": f"On fresh rows the restored version's mean loss is at least {mean * clip:.4g}, "
-        f"which is "
-        f"that of the version it replaced over {bad_n} labels.",
+        "null": f"On fresh rows the restored version's mean loss is at least {mean * clip:.4g}, as "
+        f"that of the version it replaced was over {bad_n} labels.",
         "error": f"recovered is reported with a probability of at most {ALPHA:g} where that is so, "
         "however long it looks.",
     }

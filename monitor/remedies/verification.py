@@ -33,11 +33,13 @@ async def verify_remedies(
         if verdict.outcome is None:
             continue
         n = verdict.detail["n"]
+        found = "rejected" if verdict.outcome == "recovered" else "not rejected"
         await conclude(
             connection,
             remedy,
             verdict.outcome,
-            f"{n} fresh labels; tested: {verdict.detail['null']} {verdict.detail['error']}",
+            f"{n} fresh labels; tested and {found}: {verdict.detail['null']} "
+            f"{verdict.detail['error']}",
             Scene(registry, settings, clock),
         )
         if verdict.outcome != "recovered" or remedy.alert_id is None:

@@ -170,16 +170,18 @@ def promise(watch: Watch, parameters: Json, budget_per_year: float, assumption: 
     if watch.detector not in GUARANTEED:
         return f"No false alarm rate is promised: this detector informs only. {assumption}"
     start = parameters.get("head_start", 0.0)
-    extra = f", and {start:g} once for each new version" if start else ""
+    extra = f", and {start:g} more once for each new version" if start else ""
     for name in ("limit", "margin"):
         if name in parameters:
             line = float(parameters[name]) * float(parameters.get("clip") or 1.0)
             assumption = assumption.replace(f"the {name}.", f"the {name}, {line:.3g}.")
     if not watch.signal.startswith(("loss", "metric.")):
         assumption = assumption.replace("expected loss", "expected value")
+    rate = f"{budget_per_year:.3g} false alarms a year are"
+    if 0 < budget_per_year < 1:
+        rate = f"one false alarm in {1 / budget_per_year:.3g} years is"
     return (
-        f"At most {budget_per_year:.3g} false alarms a year are expected of this watch (tier "
-        f"{watch.tier.value}){extra}. "
+        f"At most {rate} expected of this watch (tier {watch.tier.value}){extra}. "
         f"Assumption: {assumption}"
     )
 

@@ -40,11 +40,11 @@ REGISTRY = Registry(
     {1: Route((Revision(1, 1, "change", None, {"kind": "single", "champion": "price:2"}),))},
 )
 PROMISE = (
-    "At most 0.5 false alarms a year are expected of this watch (tier page). Assumption: The "
+    "At most one false alarm in 2 years is expected of this watch (tier page). Assumption: The "
     "expected loss of each step, given everything consumed before it, is at most the limit."
 )
 RANKS = (
-    "At most 0.4 false alarms a year are expected of this watch (tier info). Assumption: The "
+    "At most 2.4 false alarms a year are expected of this watch (tier info). Assumption: The "
     "values are exchangeable: any order of the same values would have been equally likely."
 )
 
@@ -342,7 +342,7 @@ STANDING: dict[str, Json] = {
     "second_under_way": _ROLL_BACK | {"state": "approved", "reason": "approved by ann"},
     "second_done": _ROLL_BACK | {"state": "acted", "reason": None},
     "second_helped": _ROLL_BACK
-    | {"state": "recovered", "reason": "31 fresh labels; tested: at least 0.41"},
+    | {"state": "recovered", "reason": "31 fresh labels; tested and rejected: at least 0.41"},
 }
 """What a first alert of the same version set off when a second one comes."""
 

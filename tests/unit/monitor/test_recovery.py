@@ -191,7 +191,19 @@ def test_few_rows_far_out_do_not_put_the_line_out_of_reach_of_what_is_wrong() ->
     # Half way to the least that seven rows tell, .65, and not to 1.
     assert test["line"] == pytest.approx((0.098 + 0.65) / 2)
     rng = np.random.default_rng(12)
-    assert not fed(test, (rng.random(3000) < 0.45).astype(float), 20)[1]
+    test, recovered = fed(test, (rng.random(3000) < 0.45).astype(float), 20)
+    assert not recovered
+    assert fed(test, (rng.random(3000) < 0.08).astype(float), 20)[1]
+
+
+@pytest.mark.statistical
+def test_errors_in_stretches_without_a_reference_are_not_taken_for_recovered_between_them() -> None:
+    rng, runs = np.random.default_rng(20261201), 400
+    wrong = 0
+    for _ in range(runs):
+        errors = np.repeat(rng.random(25) < 0.45, 60).astype(float)
+        wrong += fed(begin(*POOL, 1), errors)[1]
+    assert wrong <= binom.isf(1e-6, runs, ALPHA / 2)
 
 
 AUC = (
