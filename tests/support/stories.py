@@ -4,6 +4,7 @@ A story lays stretches of traffic, each in a world of its own, and lets the real
 Its clock is the record's, so days pass in a second.
 """
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.alerts.kinds import segment_of
 from monitor.alerts.telling import alert_data
@@ -145,8 +147,11 @@ class Story:
             await connection.close()
         self.route = (champion, shadows)
 
-    async def live(self, hours: float, world: World | None = None) -> None:
-        """Lay a stretch of traffic and labels, in shipments of half an hour; the monitor reads."""
+    async def live(self, hours: float, world: World | None = None, *, patient: bool = True) -> None:
+        """Lay a stretch of traffic and labels, in shipments of half an hour; the monitor reads.
+
+        Another test's open transaction holds a shipment back for a moment: who is patient waits.
+        """
         world = world or World()
         step = timedelta(minutes=30)
         begun = self.at
@@ -158,10 +163,16 @@ class Story:
             for _ in range(round(hours * 2)):
                 await self._ship(connection, world, step, (self.at - begun) / timedelta(hours=1))
                 self.at += step
-                await turn_once(engine, settings, lambda: self.at, memory=self._memory)
+                await self._read(engine, settings, patient=patient)
         finally:
             await connection.close()
             await engine.dispose()
+
+    async def _read(self, engine: AsyncEngine, settings: Settings, *, patient: bool) -> None:
+        while await turn_once(engine, settings, lambda: self.at, memory=self._memory) is None:
+            if not patient:
+                return
+            await asyncio.sleep(0.05)
 
     async def watch_segments(self, by: str, *, learn: int = 500) -> None:
         """Add a watch of the loss in each segment; what is normal there comes from live labels."""

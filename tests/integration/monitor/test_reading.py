@@ -188,7 +188,7 @@ def test_what_an_open_transaction_holds_back_is_not_taken_for_silence(database: 
         other = await asyncpg.connect(database)
         async with other.transaction():
             await other.execute("SELECT pg_current_xact_id()")
-            await story.live(1)
+            await story.live(1, patient=False)
         await other.close()
         await story.live(0.5)
         assert not await story.rows(UNREAD)
