@@ -91,9 +91,11 @@ def build(console: str = CONSOLE) -> Json:
               asks("sum by (tier) ("
                    + largest(series(monitor.SPENT), "application", "tier") + ")",
                    "{{tier}} raised")),
-        chart("Budget of an application", "False alarms a year that its watches may raise, as the "
-              "monitor is set.", Unit.NONE,
-              asks(largest(series(monitor.BUDGET), "tier"), "{{tier}}")),
+        chart("Budget of an application", "False alarms a year that its watches may raise: as the "
+              "monitor is set, and what applications allow themselves instead.", Unit.NONE,
+              asks(largest(series(monitor.BUDGET), "tier"), "{{tier}}"),
+              asks(largest(series(monitor.OWN_BUDGET), "application", "tier"),
+                   "{{tier}} of {{application}}")),
         listing("Watches that cannot alarm", "Watches of the tiers page and rollback that still "
                 "learn, or refuse to arm, and why.", reads(REFUSED)),
         listing("Remedies", "What is proposed, and what was done in the time shown.",

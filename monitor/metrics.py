@@ -96,6 +96,11 @@ BUDGET = _of_record(
     "False alarms a year that an application may raise, where it sets no budget itself.",
     "tier",
 )
+OWN_BUDGET = _of_record(
+    "application_budget_per_year",
+    "False alarms a year that an application allows itself, in place of the monitor's setting.",
+    "application", "tier",
+)  # fmt: skip
 GRANTED = _of_record(
     "budget_granted",
     "False alarms expected at most so far: what its guaranteed watches were granted.",

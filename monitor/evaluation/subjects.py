@@ -22,7 +22,7 @@ from monitor.signals.base import (
 )
 from monitor.watches.normal import learning, resolve_normal
 from monitor.watches.resolution import MIN_BLOCKS, choose_block, resolve
-from monitor.watches.watch import settings_of
+from monitor.watches.watch import WatchSettings, settings_of
 
 Floats = NDArray[np.float64]
 
@@ -47,9 +47,11 @@ def meet(
     if gathers(watch, settings):
         begun = begin_gathered(watch, signal, task=task, categorical=categorical, reference=values)
         return new_subject(watch, signal, subject, begun)
-    # A segment's mean is compared with what is normal there, from live rows if need be; the other
-    # tests of losses need no reference, in a segment either.
-    by_mean = watch.detector == "bounded-mean" and "|" in subject
+    # A mean is compared with what is normal, from live rows if need be; the other tests of losses
+    # need no reference, in a segment either.
+    by_mean = watch.detector == "bounded-mean" and (
+        "|" in subject or _learns(watch, settings, values, task)
+    )
     if watch.detector in LOSS_DETECTORS and watch.signal in LOSSES and not by_mean:
         resolved = resolve(watch, task, None if reference is None else list(reference))
         return None if resolved is None else new_subject(watch, signal, subject, resolved)
@@ -85,6 +87,17 @@ def _as_long_as_features(references: References, subject: str, watch: Watch) -> 
     wanted = settings.learn if "learn" in watch.settings else MIN_BLOCKS * block
     return {"least_block": block, "learn": max(settings.learn, wanted)}
 
+
+def _learns(watch: Watch, settings: WatchSettings, reference: Floats | None, task: str) -> bool:
+    """Whether the first live losses of a version are what the later ones are compared with."""
+    # The usual watch of errors leaves versions without reference rows to growing-pool, which sees a
+    # rise sooner; that can do nothing with a loss in a unit of its own.
+    elsewhere = watch.name == USUAL and task != "regression"
+    return reference is None and settings.limit is None and not elsewhere
+
+
+USUAL = "loss"
+"""Name of the default watch of losses at page tier."""
 
 LOSSES = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE)
 LOSS_DETECTORS = (

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,10 @@ from monitor import metrics
 from monitor.records import Registry
 from monitor.settings import Settings, Tier
 from monitor.store import automation, figures
+from monitor.store.budgets import read_all_budgets
 from monitor.store.database import DATABASE_AWAY
 from monitor.store.registry import read_registry, read_token
+from monitor.watches.budget import Own
 from monitor.watches.watch import GUARANTEED
 
 THRESHOLD = 1.0
@@ -98,6 +101,7 @@ class _Reading:
     remedies: figures.Rows
     deliveries: figures.Rows
     switches: dict[int | None, automation.Switch]
+    budgets: Mapping[int, Own]
     newest: figures.Rows
     covered: figures.Rows
 
@@ -120,6 +124,7 @@ async def _look(connection: AsyncConnection, registry: Registry) -> _Reading:
         await figures.read_remedies(connection),
         await figures.read_deliveries(connection),
         await automation.read_switches(connection),
+        await read_all_budgets(connection),
         newest,
         covered,
     )
@@ -131,6 +136,10 @@ def _tell(reading: _Reading, settings: Settings) -> bytes:
     registry = reading.registry
     for tier in Tier:
         metrics.BUDGET.labels(tier.value).set(settings.budget(tier))
+    metrics.OWN_BUDGET.clear()
+    for number, own in reading.budgets.items():
+        for tier, per_year in own.items():
+            metrics.OWN_BUDGET.labels(registry.applications[number].name, tier.value).set(per_year)
     _watches(registry, reading.stands)
     _progress(reading.lags, reading.deliveries)
     _changes(registry, reading.opened, reading.remedies)

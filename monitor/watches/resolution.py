@@ -52,6 +52,11 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
     common: Json = {"clip": clip}
     if watch.detector == "bounded-mean":
         return _bounded_mean(watch, settings, losses, clip)
+    if watch.detector == "growing-pool" and (losses is not None or task == "regression"):
+        # The usual watch of versions without a reference has nothing to say of others.
+        usual = any(form.name == watch.name for form in DEFAULT_WATCHES)
+        if usual and settings.segments is None:
+            return None
     if clip is None:
         return Resolved(
             "refused",
@@ -61,10 +66,6 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
         )
     if watch.detector == "growing-pool":
         if losses is not None:
-            # The usual watch of versions without a reference has nothing to say of others.
-            usual = any(form.name == watch.name for form in DEFAULT_WATCHES)
-            if usual and settings.segments is None:
-                return None
             return Resolved(
                 "refused",
                 "There are reference rows of this, and growing-pool is for what has none: let "

@@ -51,6 +51,8 @@ def asked(
         service.traffic()
         assert service.serving.post("/v1/applications/fraud/rollback", json={}).status_code == 200
         wait_until(lambda: service.monitor.get("/v1/remedies").json(), within=60)
+        allowed = {"budgets": {"page": 2}}
+        assert service.monitor.put("/v1/applications/market/budget", json=allowed).is_success
         wait_until(
             lambda: made.query('leadsman_label_coverage_ratio{application="market"}'), within=60
         )

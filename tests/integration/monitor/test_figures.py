@@ -44,6 +44,12 @@ def test_the_figures_are_those_of_the_record(database: str) -> None:
         before = await _read(settings)
         # No monitor has read anything yet: there is no cursor to be behind.
         assert _series(before, "leadsman_monitor_lag_rows") == {}
+        assert _series(before, "leadsman_application_budget_per_year") == {}
+        await rows_of(
+            database,
+            "INSERT INTO application_budgets (application_id, tier, per_year, actor)"
+            " VALUES (1, 'page', 7, 'test'), (1, 'info', 3, 'test'), (1, 'info', NULL, 'test')",
+        )
         await catch_up(settings)
         return await _read(settings)
 
@@ -51,6 +57,9 @@ def test_the_figures_are_those_of_the_record(database: str) -> None:
     assert _of(text, "leadsman_monitor_lag_rows", shard="all") == 0
     assert _of(text, "leadsman_monitor_lag_seconds", shard="all") == 0
     assert _of(text, "leadsman_budget_per_year", tier="page") == 2.0
+    assert _series(text, "leadsman_application_budget_per_year") == {
+        frozenset({("application", "market"), ("tier", "page")}): 7.0
+    }
 
     def rows(query: str) -> list[dict[str, Any]]:
         return asyncio.run(rows_of(database, query))

@@ -176,6 +176,32 @@ def test_a_test_for_what_has_no_reference_says_so_where_there_is_one(tmp_path: P
     assert silent["status"] != "refused"
 
 
+def test_losses_of_a_version_without_reference_rows_are_compared_with_its_first_ones(
+    tmp_path: Path,
+) -> None:
+    rng, rows = np.random.default_rng(8), made_rows(4000)
+    truth = rng.normal(100, 20, 4000)
+    rows["label"] = truth.tolist()
+    spread = np.where(np.arange(4000) >= 3000, 9.0, 3.0)
+    rows["output"] = (truth + rng.normal(size=4000) * spread).tolist()
+    del rows["score"]
+    for watch in ({"name": "loss"}, {"name": "loss_rollback"}, {"tier": "page"}):
+        report = replayed(tmp_path, rows, watch, reference_rows=0)
+        told = line(report)
+        assert told["status"] == "armed"
+        assert told["parameters"]["reference"].startswith("the first 500 live rows: none were")
+        assert 3000 <= report.alarms[0]["row"] < 3200
+        few = {name: column[:300] for name, column in rows.items()}
+        told = line(replayed(tmp_path, few, watch, reference_rows=0))
+        assert told["status"] == "learning"
+        assert told["status_reason"].startswith("learning: ")
+        assert told["status_reason"].endswith("of 500 rows")
+    # Of right and wrong answers a test that needs no limit takes the place of the usual one.
+    for name, tested in (("loss", False), ("loss_without_reference", True), ("mine", True)):
+        report = replayed(tmp_path, made_rows(2000), {"name": name}, reference_rows=0)
+        assert (line(report)["status"] == "armed") == tested, name
+
+
 def test_a_segment_with_too_little_traffic_says_so(tmp_path: Path) -> None:
     rows = made_rows(3000)
     rows["context.region"] = ["LI" if row % 40 == 0 else "EU" for row in range(3000)]
