@@ -15,6 +15,8 @@ _NUMERIC = {"adwin": "ADWIN", "kswin": "KSWIN", "page-hinkley": "PageHinkley"}
 _BINARY = {"ddm": "DDM", "eddm": "EDDM", "fhddm": "FHDDM", "hddm-a": "HDDMA", "hddm-w": "HDDMW"}
 NAMES = tuple(sorted(_NUMERIC | _BINARY))
 """Detectors offered, by the name used in the literature."""
+OF_ERRORS = tuple(sorted(_BINARY))
+"""Those that take nothing but 0/1 errors."""
 
 
 class Streaming:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from drift.base import Alarm as Rejection
 from drift.means.signed import rose
 from drift.ranks.numeric import meaning
+from drift.ranks.tolerant import form
 from monitor.evaluation.detector_state import Subject
 from monitor.evidence import Sums
 from monitor.feed.columns import id_at
@@ -108,6 +109,8 @@ def _change(subject: Subject, stake: int) -> str | None:
     """What the leading stake says about the change, in words."""
     if subject.kind == "numeric-ranks":
         return meaning(stake)
+    if subject.kind == "tolerant-ranks":
+        return form(stake)
     if subject.kind == "categorical-ranks":
         names = [*subject.parameters["names"], "another known category", "an unseen category"]
         return f"{names[stake]} became more frequent"

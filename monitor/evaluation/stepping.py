@@ -29,7 +29,7 @@ def prepared(subject: Subject, values: Floats) -> Floats:
     return scaled
 
 
-RANKS = ("ranks", "numeric-ranks", "categorical-ranks")
+RANKS = ("ranks", "numeric-ranks", "categorical-ranks", "tolerant-ranks")
 """Detectors that take any number, or codes; the first while it is not known which."""
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drift.diagnostics import MIN_ROWS
+from drift.streaming.river_adapter import NAMES as RIVER
 from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.gathered import begin_gathered, gathers
 from monitor.records import Json, Watch
@@ -103,7 +104,7 @@ LOSSES = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE)
 LOSS_DETECTORS = (
     "bounded-mean",
     "growing-pool",
-    "adwin",
+    *RIVER,
     "paired-excess",
     "paired-promotion",
     "randomised-excess",

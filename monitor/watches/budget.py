@@ -13,11 +13,12 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from drift.streaming.river_adapter import NAMES as RIVER
 from monitor.moments import YEAR_US
 from monitor.records import Watch
 from monitor.settings import Settings, Tier
 
-OWN_ERROR_RATE = frozenset({"paired-promotion", "randomised-promotion", "adwin", "quiet"})
+OWN_ERROR_RATE = frozenset({"paired-promotion", "randomised-promotion", "quiet", *RIVER})
 """Detectors that take nothing from a budget: they have an error rate a decision, or no
 guarantee."""
 

@@ -1,5 +1,7 @@
 """Which parts of a watch fit together: signal, detector, settings, tier and remedy."""
 
+from drift.streaming.river_adapter import NAMES as RIVER
+from drift.streaming.river_adapter import OF_ERRORS
 from monitor.errors import InvalidRequestError
 from monitor.remedies import rules
 from monitor.settings import Tier
@@ -22,16 +24,16 @@ from monitor.signals.base import (
 from monitor.watches.watch import GUARANTEED, WatchForm
 
 DETECTORS = {
-    LOSS: ("bounded-mean", "growing-pool", "adwin"),
+    LOSS: ("bounded-mean", "growing-pool", *RIVER),
     LOSS_DIFFERENCE: ("paired-excess",),
     CHALLENGER_DIFFERENCE: ("paired-promotion",),
     CANARY_DIFFERENCE: ("randomised-excess", "randomised-promotion"),
-    OUTPUT: ("ranks",),
-    SCORE: ("ranks",),
-    DELAY: ("ranks",),
+    OUTPUT: ("ranks", "tolerant-ranks"),
+    SCORE: ("ranks", "tolerant-ranks"),
+    DELAY: ("ranks", "tolerant-ranks"),
     COVERAGE: ("bounded-mean",),
     TRAFFIC: ("quiet",),
-    FEATURES: ("ranks",),
+    FEATURES: ("ranks", "tolerant-ranks"),
     QUALITY: ("bounded-mean",),
     SERVICE: ("bounded-mean",),
     AUC: ("bounded-mean",),
@@ -44,8 +46,15 @@ SETTINGS = {
     "bounded-mean": _OF_MEANS | {"limit", "confidence", "block"},
     "two-sided-mean": _OF_MEANS,
     "growing-pool": {"head_start", "learn", "clip", "segments", "most_segments"},
+    **{
+        name: {"block", "clip", "segments", "most_segments"}
+        for name in RIVER
+        if name not in OF_ERRORS
+    },
+    **{name: {"segments", "most_segments"} for name in OF_ERRORS},
     "adwin": {"delta", "block", "clip", "segments", "most_segments"},
     "ranks": {"block", "learn", "segments", "most_segments", "unit", "gap"},
+    "tolerant-ranks": {"tolerance", "block", "learn", "segments", "most_segments"},
     "paired-excess": {"margin", "head_start", "clip", "segments", "most_segments"},
     "paired-promotion": {"eps", "alpha", "clip", "segments", "most_segments"},
     "randomised-excess": {"margin", "head_start", "clip", "segments", "most_segments"},

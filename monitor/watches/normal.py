@@ -9,6 +9,7 @@ from drift.errors import DriftError, InsufficientDataError
 from drift.means.reference import upper_limit
 from drift.ranks.categorical import TOP
 from drift.ranks.numeric import edges_from
+from drift.ranks.tolerant import calibrated
 from monitor.records import Json, Watch
 from monitor.settings import Tier
 from monitor.signals.base import AUC, COVERAGE, LOSS
@@ -80,6 +81,9 @@ def resolve_normal(
         Reference values with which a pool of ranks begins.
     """
     settings = settings_of(watch)
+    if watch.detector == "tolerant-ranks" and categorical:
+        said = "Categories have no ranks of which a small drift could be told: watch it by ranks."
+        return Resolved("refused", said, {}), None
     if reference is None and waits(watch, signal, settings, task):
         return Resolved(
             "learning", learning(settings.learn, "", 0), {"learn": settings.learn}
@@ -90,6 +94,9 @@ def resolve_normal(
             if categorical:
                 return _categories(watch, settings, reference, texts)
             return _numbers(watch, settings, reference, least_block)
+        if watch.detector == "tolerant-ranks":
+            assert reference is not None
+            return _tolerant(watch, settings, reference, least_block), None
         if watch.detector == "two-sided-mean":
             return _two_sided(settings, reference), None
         return _rate(watch, settings, signal, reference, task), None
@@ -100,14 +107,21 @@ def resolve_normal(
 def _numbers(
     watch: Watch, settings: WatchSettings, reference: Floats, least_block: int
 ) -> tuple[Resolved, Floats | None]:
+    values, more = _steps(watch, settings, reference, least_block)
+    resolved, pool = ranks_of(values)
+    return Resolved(resolved.status, resolved.reason, resolved.parameters | more), pool
+
+
+def _steps(
+    watch: Watch, settings: WatchSettings, reference: Floats, least_block: int
+) -> tuple[Floats, Json]:
+    """Means of blocks of normal rows, and what a step is."""
     block, why = _blocks(watch, settings, reference)
     if block < least_block:
         block = least_block
         why = f"The reference's features depend on each other over {block} rows, and so do these."
     values = reference[: len(reference) // block * block].reshape(-1, block).mean(axis=1)
-    resolved, pool = ranks_of(values)
-    more = _unit(block, why) | {"reference_rows": len(reference)}
-    return Resolved(resolved.status, resolved.reason, resolved.parameters | more), pool
+    return values, _unit(block, why) | {"reference_rows": len(reference)}
 
 
 def ranks_of(values: Floats) -> tuple[Resolved, Floats | None]:
@@ -130,6 +144,20 @@ def ranks_of(values: Floats) -> tuple[Resolved, Floats | None]:
         ), None
     made = {"detector": "numeric-ranks", "edges": edges} | about_steps(values)
     return Resolved("armed", None, made), values[share:]
+
+
+def _tolerant(
+    watch: Watch, settings: WatchSettings, reference: Floats, least_block: int
+) -> Resolved:
+    """A profile from a third of normal steps; the others tell how far ranks move by chance."""
+    values, more = _steps(watch, settings, reference, least_block)
+    share = max(2, len(values) // EDGE_SHARE)
+    quantiles, limits = calibrated(values[:share], values[share:], tolerance=settings.tolerance)
+    if min(limits) >= MAX_LIMIT:
+        said = f"{len(values)} steps of reference rows are too few to say how far ranks may move."
+        return Resolved("refused", said, more)
+    made: Json = {"quantiles": quantiles, "limits": limits, "tolerance": settings.tolerance}
+    return Resolved("armed", None, made | about_steps(values) | more)
 
 
 def _categories(

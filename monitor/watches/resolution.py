@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from drift.diagnostics import design_effect, recommend_block, refusal
 from drift.errors import DriftError, InsufficientDataError
 from drift.means.reference import upper_limit
+from drift.streaming.river_adapter import OF_ERRORS
 from monitor.evidence import Sums
 from monitor.records import Json, Watch
 from monitor.settings import Tier
@@ -52,36 +53,17 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
     common: Json = {"clip": clip}
     if watch.detector == "bounded-mean":
         return _bounded_mean(watch, settings, losses, clip)
-    if watch.detector == "growing-pool" and (losses is not None or task == "regression"):
-        # The usual watch of versions without a reference has nothing to say of others.
-        usual = any(form.name == watch.name for form in DEFAULT_WATCHES)
-        if usual and settings.segments is None:
-            return None
+    if watch.detector == "growing-pool":
+        return _growing_pool(watch, settings, losses, task)
+    if watch.detector in OF_ERRORS and task == "regression":
+        said = f"{watch.detector} counts wrong answers, and a regression has none: take adwin."
+        return Resolved("refused", said, {})
     if clip is None:
         return Resolved(
             "refused",
             "A regression watch needs the setting clip, or reference rows with "
             "labels and outputs from which to take it.",
             {},
-        )
-    if watch.detector == "growing-pool":
-        if losses is not None:
-            return Resolved(
-                "refused",
-                "There are reference rows of this, and growing-pool is for what has none: let "
-                "bounded-mean compare with them.",
-                {},
-            )
-        if task == "regression":
-            return Resolved(
-                "refused",
-                "Without a reference only 0/1 losses can be watched; this is a regression.",
-                {},
-            )
-        return Resolved(
-            "learning",
-            f"{settings.learn} more labels are needed for the centre.",
-            common | {"learn": settings.learn, "head_start": settings.head_start},
         )
     if watch.detector == "paired-excess":
         paired = {"margin": settings.margin, "head_start": settings.head_start}
@@ -112,7 +94,35 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
         )
     block = settings.block if isinstance(settings.block, int) else 1
     unit = f"block of {block} rows" if block > 1 else "row"
-    return Resolved("armed", None, common | {"delta": settings.delta, "block": block, "unit": unit})
+    own = {"delta": settings.delta} if watch.detector == "adwin" else {}
+    return Resolved("armed", None, common | own | {"block": block, "unit": unit})
+
+
+def _growing_pool(
+    watch: Watch, settings: WatchSettings, losses: NDArray[np.float64] | None, task: str
+) -> Resolved | None:
+    if losses is None and task != "regression":
+        return Resolved(
+            "learning",
+            f"{settings.learn} more labels are needed for the centre.",
+            {"clip": 1.0, "learn": settings.learn, "head_start": settings.head_start},
+        )
+    # The usual watch of versions without a reference has nothing to say of others.
+    if any(form.name == watch.name for form in DEFAULT_WATCHES) and settings.segments is None:
+        return None
+    if losses is not None:
+        return Resolved(
+            "refused",
+            "There are reference rows of this, and growing-pool is for what has none: let "
+            "bounded-mean compare with them.",
+            {},
+        )
+    return Resolved(
+        "refused",
+        "Without a reference only 0/1 losses can be watched by growing-pool; this is a "
+        "regression: let bounded-mean learn from its first rows.",
+        {},
+    )
 
 
 def _unit_of_pairs(settings: WatchSettings) -> Json:
@@ -314,8 +324,12 @@ def detector_settings(watch: Watch, parameters: Json, seed: int) -> Json:
             return {"eps": parameters["eps"], "alpha": parameters["alpha"]}
         case "randomised-promotion":
             return {name: parameters[name] for name in ("eps", "alpha", "floor")}
-        case _:
+        case "tolerant-ranks":
+            return {name: parameters[name] for name in ("quantiles", "limits")}
+        case "adwin":
             return {"delta": parameters["delta"]}
+        case _:
+            return {}
 
 
 def detector_name(watch: Watch, parameters: Json) -> str:

@@ -38,7 +38,8 @@ class WatchSettings(BaseModel):
     """Mean loss that is accepted, in the unit of the clipped loss; learned from the reference when
     absent."""
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Added to the upper limit of the reference's mean loss: harm too small to alarm about."""
+    """Added to the upper limit of the reference's mean loss: harm too small to alarm about;
+    tolerant-ranks: how far the mean rank of values among normal ones, 0 to 1, may move."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """With which the reference's mean loss lies below its upper limit."""
     block: Annotated[int, Field(ge=1)] | Literal["recommended"] | None = None
@@ -146,6 +147,7 @@ GUARANTEED = frozenset(
         "randomised-excess",
         "randomised-promotion",
         "ranks",
+        "tolerant-ranks",
         "two-sided-mean",
     }
 )

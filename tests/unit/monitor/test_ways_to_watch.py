@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from drift.streaming.river_adapter import NAMES
 from monitor.errors import InvalidRequestError
 from monitor.records import Json
 from monitor.replay.replay import replay_file
@@ -174,6 +175,46 @@ def test_a_test_for_what_has_no_reference_says_so_where_there_is_one(tmp_path: P
     usual = {"name": "loss_without_reference"}
     (silent,) = replayed(tmp_path, made_rows(4000), usual).watches
     assert silent["status"] != "refused"
+
+
+def test_a_drift_of_a_feature_within_what_is_tolerated_does_not_alarm(tmp_path: Path) -> None:
+    def found(shift: float, **watch: object) -> Report:
+        rows = made_rows(8000)
+        for row in range(4000, 8000):
+            rows["age"][row] += shift
+        return replayed(tmp_path, rows, {"signal": "feature.age"} | watch)
+
+    tolerant = {"detector": "tolerant-ranks", "settings": {"tolerance": 0.1}}
+    # Ages have a deviation of ten: two years move the mean rank by 0.056, eight by 0.21.
+    assert found(2.0, detector="ranks").alarms
+    assert not found(2.0, **tolerant).alarms
+    alarm = found(8.0, **tolerant).alarms[0]
+    assert 4000 < alarm["row"] < 4500
+    assert alarm["onset_row"] == pytest.approx(4000, abs=150)
+    without = {"signal": "feature.*", "detector": "tolerant-ranks"}
+    told = {one["signal"]: one for one in replayed(tmp_path, made_rows(3000), without).watches}
+    assert told["feature.age"]["status"] == "armed"
+    assert told["feature.city"]["status"] == "refused"
+    assert "watch it by ranks" in told["feature.city"]["status_reason"]
+
+
+@pytest.mark.parametrize("detector", NAMES)
+def test_each_detector_of_river_informs_of_a_rise_of_errors(tmp_path: Path, detector: str) -> None:
+    rows = made_rows(5000)
+    for row in range(3000, 5000, 2):
+        rows["label"][row] = 1 - rows["output"][row]
+    report = replayed(tmp_path, rows, {"detector": detector, "tier": "info"}, reference_rows=0)
+    assert line(report)["status"] == "armed"
+    assert any(alarm["row"] > 3000 for alarm in report.alarms)
+    assert report.expected_false_alarms == 0
+
+
+def test_a_detector_of_errors_says_that_a_regression_has_none(tmp_path: Path) -> None:
+    rows = made_rows(1000)
+    rows["label"] = rows["age"]
+    told = line(replayed(tmp_path, rows, {"detector": "hddm-a"}, reference_rows=0))
+    assert told["status"] == "refused"
+    assert "a regression has none: take adwin" in told["status_reason"]
 
 
 def test_losses_of_a_version_without_reference_rows_are_compared_with_its_first_ones(
@@ -381,6 +422,9 @@ def test_a_rollback_watch_waits_for_the_first_delays(tmp_path: Path) -> None:
         {"signal": "feature.*", "detector": "ranks"},
         {"signal": "quality.*"},
         {"signal": "score", "detector": "ranks"},
+        {"signal": "feature.*", "detector": "tolerant-ranks"},
+        {"detector": "ddm"},
+        {"detector": "kswin"},
         {"settings": {"segments": {"by": "feature.age", "bins": 8}}},
         {"settings": {"segments": {"by": "context.region"}, "most_segments": 1}},
         {"settings": {"unit": "context.region"}},
