@@ -236,15 +236,16 @@ class Journal:
             turn.error = self._explain(error)
             _tell(turn)
             return
-        self._newest.add(msgspec.structs.replace(written, number=turn.entry))
         self._rows += turn.rows
         self._size += turn.size
         if self._oldest_us is None:
-            self._oldest_us = min(turn.predicted + turn.received)
+            self._oldest_us = written.oldest_us
+        # The file has it: answers leave, and what is left to do here keeps nobody waiting.
+        _tell(turn)
         # A ticket may be held for long; the bytes are in the file.
         turn.predictions.clear()
         turn.feedback.clear()
-        _tell(turn)
+        self._newest.add(msgspec.structs.replace(written, number=turn.entry))
         self.written.set()
 
     def _explain(self, error: sqlite3.Error) -> Exception:

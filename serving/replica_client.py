@@ -141,7 +141,8 @@ class ReplicaConnection(asyncio.BufferedProtocol):
             self.close(str(error))
             return
         if done:
-            self._buffer[: self._filled - done] = self._buffer[done : self._filled]
+            if done < self._filled:
+                self._buffer[: self._filled - done] = self._buffer[done : self._filled]
             self._filled -= done
 
     def _take(self, start: int) -> int:

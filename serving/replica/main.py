@@ -11,7 +11,6 @@ import json
 import math
 import os
 import platform
-import select
 import signal
 import socket
 import sys
@@ -34,7 +33,7 @@ from serving.replica.inspection import (
     unmet,
 )
 from serving.replica.probe import place as place_of
-from serving.replica.protocol import Encoding, Frame, Kind, ProtocolError, receive, send
+from serving.replica.protocol import Encoding, Frame, Frames, Kind, ProtocolError, send
 
 _PR_SET_PDEATHSIG = 1
 """From <sys/prctl.h>: a signal for this process when its parent ends."""
@@ -71,11 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listener.close()
     with connection:
         send(connection, _hello(model))
-        # Waits by itself: a process that waits in a read is also woken when the front takes an
-        # answer, for nothing, at each batch.
-        readable = select.poll()
-        readable.register(connection, select.POLLIN)
-        while readable.poll() and (frame := receive(connection)) is not None:
+        frames = Frames(connection)
+        while (frame := frames.next()) is not None:
             if frame.kind != Kind.HELLO:
                 send(connection, _answer(model, frame))
     return 0

@@ -15,7 +15,14 @@ from typing import Any
 import joblib
 import numpy as np
 
-from serving.replica.frameworks import Answers, Artefact, ArtefactError, Block, plain_arrays
+from serving.replica.frameworks import (
+    Answers,
+    Artefact,
+    ArtefactError,
+    Block,
+    linear,
+    plain_arrays,
+)
 from serving.replica.frameworks.rows import Frames, places
 
 TRUSTED_PACKAGE = "sklearn"
@@ -40,16 +47,27 @@ class SklearnModel:
         names = getattr(estimator, "feature_names_in_", None)
         # Fitted on a data frame, an estimator may pick columns by name and takes frames alone.
         columns = None if names is None else [str(name) for name in names]
-        self._frames = None if columns is None else Frames(columns, places(columns, features))
+        order = places(columns, features)
+        self._frames = None if columns is None else Frames(columns, order)
         self.wants_values = False
+        self._direct = linear.direct(estimator, self._ask, order)
 
     def predict(self, rows: Block | Sequence[Any]) -> Answers:
         """Answer a batch."""
+        direct = self._direct
+        # What is not finite, the estimator refuses in its own words.
+        if direct is not None and isinstance(rows, np.ndarray) and np.isfinite(rows).all():
+            found = direct(rows)
+        else:
+            found = self._ask(rows)
+        return Answers(found.argmax(axis=1), found) if self._probabilities else Answers(found)
+
+    def _ask(self, rows: Block | Sequence[Any]) -> Any:
+        """Outputs by the estimator itself, or scores where it has probabilities."""
         table = self._table(rows)
         if not self._probabilities:
-            return Answers(np.asarray(self._estimator.predict(table)))
-        scores = np.ascontiguousarray(self._estimator.predict_proba(table), dtype=np.float64)
-        return Answers(scores.argmax(axis=1), scores)
+            return np.asarray(self._estimator.predict(table))
+        return np.ascontiguousarray(self._estimator.predict_proba(table), dtype=np.float64)
 
     def _table(self, rows: Block | Sequence[Any]) -> Any:
         if self._frames is not None:
