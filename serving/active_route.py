@@ -1,7 +1,8 @@
 """A route in force, and the flags by which the record keeps its answers apart."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -67,6 +68,17 @@ class ActiveRoute:
         # What stays the same in every answer of one version, written once.
         self.heads = {ref: _head(application.name, revision, queue) for ref, queue in
                       self.queues.items()}  # fmt: skip
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the queues from being drained until all rows of a long request are asked."""
+        for queue in self.queues.values():
+            queue.hold()
+        try:
+            yield
+        finally:
+            for queue in self.queues.values():
+                queue.release()
 
     def pinned(self, ref: str) -> "ActiveRoute":
         """This route with one of its versions alone, for a client that names it."""

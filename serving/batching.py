@@ -96,6 +96,8 @@ class BatchQueue:
         self._forming: asyncio.Handle | None = None
         self._lingering = False
         self._drained: list[asyncio.Future[None]] = []
+        self._held = 0
+        """Requests that have not asked all of their rows."""
         self._set = ReplicaSet(version.ref, self._make, self.replica_ready)
         self._replicas = self._set.members
 
@@ -190,6 +192,15 @@ class BatchQueue:
             If a new replica does not come up; what ran goes on.
         """
         await self._set.scale(count, Limits(cpu, memory_mb))
+
+    def hold(self) -> None:
+        """Count as drained only after `release`: rows are still to come."""
+        self._held += 1
+
+    def release(self) -> None:
+        """No row comes any more from one who has called `hold`."""
+        self._held -= 1
+        self._notice_empty()
 
     async def drain(self, within: timedelta) -> bool:
         """Wait until nothing waits and nothing is in flight; False if time ran out."""
@@ -464,7 +475,7 @@ class BatchQueue:
 
     @property
     def _is_empty(self) -> bool:
-        return not self._rows.live and not self._suspects and not self.in_flight
+        return not (self._rows.live or self._suspects or self._held or self.in_flight)
 
     def _notice_empty(self) -> None:
         if self._drained and self._is_empty:

@@ -33,6 +33,7 @@ from serving.ids import new_prediction_id
 from serving.journal import Journal, Ticket
 from serving.learned import Learned
 from serving.members import COMBINE_SHARE, Told
+from serving.pieces import PIECE_ROWS, in_pieces
 from serving.prediction import Prediction
 from serving.recording import Recorder
 from serving.request import Request, Tell
@@ -141,7 +142,8 @@ class Inference:
         self, route: ActiveRoute, blocks: Sequence[bytes], context: Mapping[str, Any] | None = None
     ) -> list[Prediction]:
         """Answer several rows or none of them; raises as `predict` does."""
-        predictions = await self.predict_many(route, blocks, context, together=True)
+        with route.held():
+            predictions = await self.predict_many(route, blocks, context, together=True)
         return [one for one in predictions if isinstance(one, Prediction)]
 
     def predict_many(
@@ -154,8 +156,8 @@ class Inference:
     ) -> Coroutine[None, None, list[Prediction | OverloadedError]]:
         """Answer several rows, each as `predict` would, in their order.
 
-        They are handed over before this returns: a route that is switched while they are awaited
-        drains queues that have them.
+        The first `PIECE_ROWS` are handed over before this returns: a route that is switched while
+        they are awaited drains queues that have them. Who asks for more holds the route meanwhile.
 
         Parameters
         ----------
@@ -171,33 +173,44 @@ class Inference:
             if not missing and not everybody.done():
                 everybody.set_result(None)
 
-        asked = [self._ask(route, block, context, one_told) for block in blocks]
-        if not asked:
+        def ask(some: Sequence[bytes]) -> list[Request]:
+            return [self._ask(route, block, context, one_told) for block in some]
+
+        if not blocks:
             everybody.set_result(None)
-        return self._answer_all(route, asked, everybody, together)
+        asked = ask(blocks[:PIECE_ROWS])
+
+        async def go_on() -> list[Prediction | OverloadedError]:
+            if len(blocks) > PIECE_ROWS:
+                await asyncio.sleep(0)
+                async for some in in_pieces(blocks[PIECE_ROWS:]):
+                    asked.extend(ask(some))
+            await everybody
+            return await self._answer_all(route, asked, together)
+
+        return go_on()
 
     async def _answer_all(
-        self,
-        route: ActiveRoute,
-        asked: Sequence[Request],
-        everybody: "asyncio.Future[None]",
-        together: bool,
+        self, route: ActiveRoute, asked: Sequence[Request], together: bool
     ) -> list[Prediction | OverloadedError]:
-        """Record what came of the rows once all of them are told."""
-        await everybody
+        """Record what came of the rows, all of which are told."""
         told = [_told(request) for request in asked]
-        results: list[Prediction | OverloadedError] = []
-        tickets = []
         refused = [one.answer.outcome is Outcome.OVERLOADED for one in told]
         if together and any(refused):
             raise self._refused(route, told[refused.index(True)])
-        for request, said, is_refused in zip(asked, told, refused, strict=True):
-            if is_refused:
-                results.append(self._refused(route, said))
-                continue
-            prediction, ticket = self._recorder.record(request, said)
-            results.append(prediction)
-            tickets.append(ticket)
+        results: list[Prediction | OverloadedError] = []
+        tickets = []
+        async for some in in_pieces(list(zip(asked, told, refused, strict=True))):
+            ticket = None
+            for request, said, is_refused in some:
+                if is_refused:
+                    results.append(self._refused(route, said))
+                else:
+                    prediction, ticket = self._recorder.record(request, said)
+                    results.append(prediction)
+            if ticket is not None:
+                # What was recorded in one turn is kept, and shipped, as one.
+                tickets.append(ticket)
         for ticket in tickets:
             await self._wait_for(ticket, route)
         return results

@@ -129,7 +129,8 @@ class Settings(BaseSettings):
     """Longest body of a request other than an artefact or reference rows."""
 
     rows_limit: int = Field(default=10_000, ge=1)
-    """Most inputs or labels in one request: each row takes its turn from every other caller."""
+    """Most inputs or labels in one request. Inputs are worked off in pieces, between which other
+    callers have their turn; their answers are held until the last one is there."""
 
     artefact_limit_bytes: int = Field(default=4 * 1024**3, ge=1024)
     """Longest artefact or set of reference rows, and what an archive may unpack to."""

@@ -23,6 +23,7 @@ from serving.errors import (
 )
 from serving.inference import ActiveRoute, Inference, Prediction
 from serving.inputs import InputCodec
+from serving.pieces import PIECE_ROWS, in_pieces
 
 CONTEXT_LIMIT = 65_536
 """Bytes of a context: the record keeps it with each of the request's rows. What the quick reader
@@ -44,7 +45,29 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def read_quickly(codec: InputCodec, raw: bytes, most: int) -> Asked | None:
-    """Read a body that is right; None if it needs the precise reader."""
+    """Read a body that is right; None if it needs the precise reader, or is long."""
+    body = _decoded(codec, raw, min(most, PIECE_ROWS))
+    if body is None:
+        return None
+    if body.inputs is msgspec.UNSET:
+        block = codec.encode(body.input)
+        return None if block is None else Asked([block], False, body.context)
+    return Asked(_rows(codec, body.inputs, 0), True, body.context)
+
+
+async def read(codec: InputCodec, raw: bytes, most: int) -> Asked:
+    """Read a body of any length; raises as `read_precisely`."""
+    body = _decoded(codec, raw, most)
+    if body is None or body.inputs is msgspec.UNSET or not is_context(body.context):
+        return read_precisely(codec, raw, most)
+    rows: list[Row] = []
+    async for some in in_pieces(body.inputs):
+        rows += _rows(codec, some, len(rows))
+    return Asked(rows, True, body.context)
+
+
+def _decoded(codec: InputCodec, raw: bytes, most: int) -> Any:
+    """A body of the documented form, with its context; `inputs` are not read yet, or UNSET."""
     try:
         body = codec.bodies.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -55,20 +78,22 @@ def read_quickly(codec: InputCodec, raw: bytes, most: int) -> Asked | None:
         and is_too_deep(body.context)
     ):
         return None
-    if body.inputs is msgspec.UNSET:
-        if body.input is msgspec.UNSET:
-            return None
-        block = codec.encode(body.input)
-        return None if block is None else Asked([block], False, body.context)
-    if body.input is not msgspec.UNSET or not 0 < len(body.inputs) <= most:
+    if (body.input is msgspec.UNSET) == (body.inputs is msgspec.UNSET):
         return None
+    if body.inputs is not msgspec.UNSET and not 0 < len(body.inputs) <= most:
+        return None
+    return body
+
+
+def _rows(codec: InputCodec, inputs: Sequence[msgspec.Raw], first: int) -> list[Row]:
+    """Read inputs, of which the first has a place in its body."""
     rows = []
-    for place, one in enumerate(body.inputs):
+    for place, one in enumerate(inputs, first):
         row: Row | None = codec.read(one)
         if row is None:
             row = _checked(codec, json.loads(bytes(one)), f"/inputs/{place}")
         rows.append(row)
-    return Asked(rows, True, body.context)
+    return rows
 
 
 def read_precisely(codec: InputCodec, raw: bytes, most: int) -> Asked:
@@ -143,8 +168,7 @@ def is_context(context: Any) -> bool:
 def answer(inference: Inference, route: ActiveRoute, asked: Asked) -> Coroutine[None, None, bytes]:
     """Answer a body: the JSON text of one prediction, or of all in the order of the inputs.
 
-    The rows are handed over before this returns; a route that is switched from then on drains
-    queues that have them.
+    The rows are handed over as `Inference.predict_many` does it.
     """
     blocks = [row for row in asked.rows if isinstance(row, bytes)]
     if not asked.many:
@@ -159,7 +183,9 @@ async def _one(prediction: Awaitable[Prediction]) -> bytes:
 
 async def _all(answers: Awaitable[Sequence[Prediction | ServingError]], rows: list[Row]) -> bytes:
     predictions = iter(await answers)
-    texts = [_item(next(predictions) if isinstance(row, bytes) else row) for row in rows]
+    texts: list[bytes] = []
+    async for some in in_pieces(rows):
+        texts += [_item(next(predictions) if isinstance(row, bytes) else row) for row in some]
     return b'{"predictions":[' + b",".join(texts) + b"]}"
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serving.api.bodies import View
 from serving.api.context import PredictContext
-from serving.api.prediction_bodies import answer, read_precisely
+from serving.api.prediction_bodies import answer, read
 from serving.api.problems import Problem, problems
 from serving.errors import (
     ApplicationNotFoundError,
@@ -138,14 +138,16 @@ async def predict(application: str, request: Request, context: PredictContext) -
     """
     services = context.services
     raw = await _body(request, services.settings.request_limit_bytes)
-    # Looked up after the last wait: from here to the queue is one turn of the event loop.
+    # Looked up when all has come: what is switched from here on drains queues that get the rows.
     route = services.inference.route(application)
-    try:
-        asked = read_precisely(route.codec, raw, services.settings.rows_limit)
-    except Exception:
-        services.inference.count(application).errors += 1
-        raise
-    return Response(await answer(services.inference, route, asked), media_type="application/json")
+    with route.held():
+        try:
+            asked = await read(route.codec, raw, services.settings.rows_limit)
+        except Exception:
+            services.inference.count(application).errors += 1
+            raise
+        text = await answer(services.inference, route, asked)
+    return Response(text, media_type="application/json")
 
 
 async def _body(request: Request, limit: int) -> bytes:
