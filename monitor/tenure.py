@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from monitor.settings import Settings
 from monitor.shards import Shard
 from monitor.store import leases
-from monitor.store.database import DATABASE_AWAY
+from monitor.store.database import DATABASE_AWAY, sever
 
 log = logging.getLogger("monitor.tenure")
 
@@ -61,6 +61,8 @@ class Tenure:
             except DATABASE_AWAY as error:
                 self.last_error = f"{type(error).__name__}: {error}"
                 log.warning("lease_not_renewed error=%s", self.last_error)
+                if isinstance(error, TimeoutError):
+                    sever(engine)
             await asyncio.sleep(min(pause, 1.0))
 
     async def _beat_on(self, engine: AsyncEngine, pause: float) -> None:
@@ -76,7 +78,8 @@ class Tenure:
             try:
                 while True:
                     started = time.monotonic()
-                    async with connection.begin():
+                    # Later than this the leases have run out, and perhaps no answer can come.
+                    async with asyncio.timeout(limit / 1000), connection.begin():
                         await leases.lock_leases(connection)
                         held = await leases.beat(connection, self.me, self.settings.lease_ttl)
                     self._take_note(held, started)

@@ -1,7 +1,11 @@
 """The way to Postgres."""
 
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
 import asyncpg
-from sqlalchemy.engine import make_url
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -22,13 +26,34 @@ def connect(url: str) -> AsyncEngine:
     turn's
     statements are short and compiling them takes longer than running them.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=5,
         max_overflow=5,
         pool_pre_ping=True,
         connect_args={"server_settings": {"application_name": "leadsman monitor", "jit": "off"}},
     )
+    made = _made[engine.sync_engine] = WeakSet()
+
+    def remember(connection: Any, _record: object) -> None:
+        made.add(connection.driver_connection)
+
+    event.listen(engine.sync_engine, "connect", remember)
+    return engine
+
+
+_made: WeakKeyDictionary[Engine, WeakSet[asyncpg.Connection]] = WeakKeyDictionary()
+"""Connections that are there, by engine."""
+
+
+def sever(engine: AsyncEngine) -> None:
+    """End every connection at once: who waits for an answer hears that none will come.
+
+    A network that loses what is sent tells nobody. The system gives up on its connections after
+    hours, and each of them holds somebody up until then.
+    """
+    for connection in list(_made.get(engine.sync_engine, ())):
+        connection.terminate()
 
 
 def plain(url: str) -> str:
