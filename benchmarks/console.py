@@ -42,7 +42,8 @@ import dashboards  # noqa: E402
 from leadsman.embedded_postgres import EmbeddedPostgres  # noqa: E402
 from migrations.upgrade import upgrade  # noqa: E402
 from monitor.app import create_app  # noqa: E402
-from monitor.evaluation.detector_state import Subject, to_rows  # noqa: E402
+from monitor.evaluation.detector_state import Subject  # noqa: E402
+from monitor.evaluation.saved_state import to_rows  # noqa: E402
 from monitor.evidence import TRACE_POINTS, Trace  # noqa: E402
 from monitor.settings import Settings  # noqa: E402
 from monitor.store.database import connect  # noqa: E402

@@ -1,8 +1,18 @@
 """How many rows a second the monitor takes end to end, and what idle applications cost.
 
-Run ``python benchmarks/monitor.py [--json FILE] [--rows N] [--applications N]``. A row has 20
-features, 2 scores and a label that comes some seconds later. The monitor and Postgres together are
-bound to one core; reading, joining, every default watch, and the commit are measured.
+Run ``python benchmarks/monitor.py [PART ...] [--json FILE] [--rows N] [--applications N]``. A row
+has 20 features, 2 scores and a label that comes some seconds later. The monitor and Postgres
+together are bound to one core; reading, joining, every default watch, and the commit are measured.
+Parts:
+
+- `single`: a backlog of one version;
+- `canary`: of a champion and a canary that gets a fifth of the rows, compared by
+  `canary_difference`;
+- `shadow`: of a champion and a challenger in its shadow, compared by `challenger_difference`: each
+  request is two rows;
+- `idle`: applications of which each is asked once in ten minutes, and has been for weeks.
+
+Figures of parts that are not measured stay in FILE as they were.
 """
 
 import argparse
@@ -14,23 +24,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import asyncpg
 import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Python looks first into the folder of the program, where another benchmark is called `serving`.
 sys.path[:] = [one for one in sys.path if Path(one) != Path(__file__).parent]
 
+from drift.checkpoint import State, pack, unpack  # noqa: E402
 from leadsman.embedded_postgres import EmbeddedPostgres  # noqa: E402
 from migrations.upgrade import upgrade  # noqa: E402
+from monitor.evaluation.detector_state import Subject  # noqa: E402
 from monitor.evaluation.memory import Memory  # noqa: E402
+from monitor.evaluation.saved_state import from_row, to_rows  # noqa: E402
 from monitor.loop import turn_once  # noqa: E402
+from monitor.records import Watch  # noqa: E402
 from monitor.settings import Settings  # noqa: E402
+from monitor.store import watches as watch_store  # noqa: E402
 from monitor.store.database import connect  # noqa: E402
 from serving.copy_format import (  # noqa: E402
     FEEDBACK_COLUMNS,
@@ -52,12 +70,26 @@ LATE = 5
 IDLE_SECONDS = 30
 IDLE_ROWS_PER_APPLICATION_AND_MINUTE = 0.1
 """Mostly idle: each application is asked once in ten minutes."""
+HISTORY_ROWS, PACE_US = 4_000, 600_000_000
+"""What an idle application has been asked before the measurement, at its own pace."""
 REFERENCE = 2_000
-DAY_US = 86_400_000_000
+SHADOW = 4
+"""Flag of a shadow's answer."""
+SHARE = 0.2
+"""Of the rows, what a canary gets."""
+POLICIES: dict[str, dict[str, Any]] = {
+    "single": {"kind": "single", "champion": "model:1"},
+    "canary": {"kind": "canary", "champion": "model:1", "challenger": "model:2", "share": SHARE},
+    "shadow": {"kind": "shadow", "champion": "model:1", "challengers": ["model:2"]},
+}
+PARTS = (*POLICIES, "idle")
 
 
-async def set_up(connection: asyncpg.Connection, applications: int) -> None:
-    """Applications, each with one version and one schema."""
+async def set_up(
+    connection: asyncpg.Connection, applications: int, *, policy: dict[str, Any] | None = None
+) -> None:
+    """Applications, each with one schema and one version; with a policy one application with
+    two."""
     names = [f"x{number}" for number in range(FEATURES)]
     schema = {
         "type": "object",
@@ -82,26 +114,26 @@ async def set_up(connection: asyncpg.Connection, applications: int) -> None:
     await connection.executemany(
         "INSERT INTO versions (id, model_id, version, framework, manifest, digest, size_bytes,"
         " artefact) VALUES ($1, 1, $2, 'python', '{}', $2, 1, $2)",
-        [(number, str(number)) for number in numbers],
+        [(number, str(number)) for number in (numbers if policy is None else [1, 2])],
     )
     await connection.executemany(
         "INSERT INTO revisions (application_id, revision, kind, policy, input_schema_id, actor)"
         " VALUES ($1, 1, 'change', $2, $1, 'benchmark')",
         [
-            (number, json.dumps({"kind": "single", "champion": f"model:{number}"}))
+            (number, json.dumps(policy or {"kind": "single", "champion": f"model:{number}"}))
             for number in numbers
         ],
     )
 
 
 async def add_reference(connection: asyncpg.Connection, rng: np.random.Generator) -> None:
-    """Reference rows of version 1."""
+    """Reference rows of every version, which are the same."""
     inputs = rng.normal(size=(REFERENCE, FEATURES)).tolist()
     labels = (rng.random(REFERENCE) < 0.5).astype(int)
     outputs = np.where(rng.random(REFERENCE) < 0.1, 1 - labels, labels)
     await connection.execute(
         "INSERT INTO version_references (version_id, features, inputs, labels, outputs)"
-        " VALUES (1, $1, $2, $3, $4)",
+        " SELECT id, $1, $2, $3, $4 FROM versions",
         json.dumps([f"x{number}" for number in range(FEATURES)]),
         json.dumps(inputs),
         json.dumps(labels.tolist()),
@@ -112,12 +144,14 @@ async def add_reference(connection: asyncpg.Connection, rng: np.random.Generator
 class Traffic:
     """Rows and their late labels, in shipments."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kind: str = "single") -> None:
+        self._kind = kind
         self._rng = np.random.default_rng(seed)
         self._labels: list[list[tuple[bytes, int]]] = []
 
     def shipment(self, applications: list[int], start_us: int, span_us: int) -> tuple[bytes, bytes]:
-        """Encoded predictions of some applications, and the labels that have come by then."""
+        """Encoded predictions of requests to some applications, and the labels that have come by
+        then."""
         count = len(applications)
         inputs = self._rng.normal(size=(count, FEATURES))
         truth = (self._rng.random(count) < 0.5).astype(int)
@@ -127,23 +161,25 @@ class Traffic:
         for row, number in enumerate(applications):
             at = start_us + row * span_us // count
             identifier = new_prediction_id(at)
-            rows.append(
-                encode_prediction(
-                    at,
-                    identifier,
-                    number,
-                    number,
-                    1,
-                    0,
-                    None,
-                    900,
-                    1.0,
-                    inputs[row].tobytes(),
-                    b"%d" % output[row],
-                    np.array([1 - score[row], score[row]]).tobytes(),
-                    None,
+            block = np.array([1 - score[row], score[row]]).tobytes()
+            for version, flags, propensity in self._answered(number):
+                rows.append(
+                    encode_prediction(
+                        at,
+                        identifier,
+                        version,
+                        number,
+                        1,
+                        flags,
+                        None,
+                        900,
+                        propensity,
+                        inputs[row].tobytes(),
+                        b"%d" % output[row],
+                        block,
+                        None,
+                    )
                 )
-            )
             labels.append((identifier, int(truth[row])))
         self._labels.append(labels)
         due = self._labels.pop(0) if len(self._labels) > LATE else []
@@ -159,12 +195,26 @@ class Traffic:
         ]
         return b"".join(rows), b"".join(feedback)
 
+    def _answered(self, number: int) -> Sequence[tuple[int, int, float]]:
+        """Version, flags and propensity of each answer to one request."""
+        if self._kind == "canary":
+            return [(2, 0, SHARE) if self._rng.random() < SHARE else (1, 0, 1.0 - SHARE)]
+        if self._kind == "shadow":
+            return [(1, 0, 1.0), (2, SHADOW, 1.0)]
+        return [(number, 0, 1.0)]
+
 
 async def ship(
-    connection: asyncpg.Connection, rows: bytes, feedback: bytes, counts: tuple[int, int], us: int
+    connection: asyncpg.Connection,
+    rows: bytes,
+    feedback: bytes,
+    counts: tuple[int, int],
+    us: int,
+    *,
+    span_us: int = 9_000_000,
 ) -> None:
     """Write one shipment as serving does."""
-    start, end = (us - 1_000_000) / 1e6, (us + 10_000_000) / 1e6
+    start, end = (us - 1_000_000) / 1e6, (us + span_us + 1_000_000) / 1e6
     async with connection.transaction():
         number = await connection.fetchval(
             "INSERT INTO shipments (journal_id, predictions, predicted_from, predicted_to,"
@@ -215,21 +265,25 @@ def spent_by(pid: int) -> float:
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-async def keep_up(url: str, rows: int, root: int) -> dict[str, float]:
+async def keep_up(url: str, kind: str, rows: int, root: int) -> dict[str, float]:
     """Consume a backlog of one busy application."""
     connection = await asyncpg.connect(url)
     rng = np.random.default_rng(1)
-    await set_up(connection, 1)
+    await set_up(connection, 1, policy=POLICIES[kind])
     await add_reference(connection, rng)
-    traffic, now = Traffic(2), time.time_ns() // 1000
-    span = SHIPMENT * 1_000_000 // A_SECOND
-    for number in range(rows // SHIPMENT):
-        us = now + number * span
-        sent = traffic.shipment([1] * SHIPMENT, us, span)
-        await ship(connection, *sent, (SHIPMENT, SHIPMENT if sent[1] else 0), us)
-    await connection.execute("ANALYZE predictions; ANALYZE feedback; ANALYZE shipments; CHECKPOINT")
+    traffic, now = Traffic(2, kind), time.time_ns() // 1000
     settings = Settings(database_url=url)
     engine, memory = connect(url), Memory()
+    span = SHIPMENT * 1_000_000 // A_SECOND
+    asked = SHIPMENT // 2 if kind == "shadow" else SHIPMENT
+    for number in range(rows // SHIPMENT):
+        us = now + number * span
+        sent = traffic.shipment([1] * asked, us, span_us=span)
+        await ship(connection, *sent, (SHIPMENT, asked if sent[1] else 0), us)
+        if not number:
+            # Modules are loaded at their first use, and references read: once, not at each turn.
+            await turn_once(engine, settings, memory=memory)
+    await connection.execute("ANALYZE predictions; ANALYZE feedback; ANALYZE shipments; CHECKPOINT")
     read, labels, turns, longest = 0, 0, 0, 0.0
     wall, own, theirs = time.perf_counter(), time.process_time(), postgres_seconds(root)
     while True:
@@ -242,12 +296,12 @@ async def keep_up(url: str, rows: int, root: int) -> dict[str, float]:
     wall = time.perf_counter() - wall
     own, theirs = time.process_time() - own, postgres_seconds(root) - theirs
     watched = await connection.fetchval("SELECT count(*) FROM watch_states WHERE status = 'armed'")
-    alarms = await connection.fetchval("SELECT count(*) FROM alarms")
-    await connection.execute(
-        "TRUNCATE predictions, feedback, shipments, journals, models, applications, input_schemas,"
-        " versions, revisions, version_references, watches, watch_states, alarms, alerts,"
-        " monitor_cursors CASCADE"
+    compared = await connection.fetchval(
+        "SELECT coalesce(max(observations), 0) FROM watch_states s JOIN watches w"
+        " ON w.id = s.watch_id WHERE w.signal = $1 AND s.status = 'armed'",
+        {"canary": "canary_difference", "shadow": "challenger_difference"}.get(kind, ""),
     )
+    alarms = await connection.fetchval("SELECT count(*) FROM alarms")
     await engine.dispose()
     await connection.close()
     return {
@@ -255,6 +309,7 @@ async def keep_up(url: str, rows: int, root: int) -> dict[str, float]:
         "labels": labels,
         "turns": turns,
         "armed_detector_states": watched,
+        "rows_of_the_comparison": compared,
         "alarms_on_a_stream_without_change": alarms,
         "rows_per_second": read / wall,
         "rows_per_second_of_cpu": read / (own + theirs),
@@ -279,6 +334,86 @@ def start_monitor(url: str, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
+async def lay_history(connection: asyncpg.Connection, url: str) -> None:
+    """Let all applications have been asked for weeks, at their own pace.
+
+    One has; the others get its detectors as they stand after that, since all are asked alike.
+    """
+    traffic, shipment = Traffic(5), HISTORY_ROWS // 8
+    us = time.time_ns() // 1000 - HISTORY_ROWS * PACE_US
+    for _ in range(8):
+        span = shipment * PACE_US
+        sent = traffic.shipment([1] * shipment, us, span)
+        await ship(connection, *sent, (shipment, shipment if sent[1] else 0), us, span_us=span)
+        us += span
+    engine, memory, settings = connect(url), Memory(), Settings(database_url=url)
+    try:
+        while await turn_once(engine, settings, memory=memory):
+            pass
+        async with engine.begin() as writing:
+            await hand_on(writing)
+    finally:
+        await engine.dispose()
+    # What laying it left to be written and tidied is not the monitor's.
+    await connection.execute("VACUUM ANALYZE")
+    await connection.execute("CHECKPOINT")
+
+
+async def hand_on(connection: AsyncConnection) -> None:
+    """Give the first application's states to all others."""
+    of: dict[int, dict[str, Watch]] = {}
+    for watch in await watch_store.read_watches(connection):
+        of.setdefault(watch.application_id, {})[watch.name] = watch
+    own = {watch.id: watch for watch in of[1].values()}
+    kept = await watch_store.read_states(connection, list(own))
+    for number, watches in of.items():
+        if number == 1:
+            continue
+        states = []
+        for state in kept:
+            watch = watches[own[state.watch_id].name]
+            if watch.detector == "quiet":
+                states.append(replace(state, watch_id=watch.id, subject=str(number)))
+                continue
+            subjects = [handed(one, watch, number) for one in from_row(own[state.watch_id], state)]
+            states += to_rows(subjects)
+        await watch_store.save_states(connection, states)
+        clocks = {watches[one.name].id: one.clock for one in own.values() if one.clock is not None}
+        await watch_store.move_clocks(connection, clocks)
+
+
+def handed(one: Subject, watch: Watch, number: int) -> Subject:
+    """The same detector at work on another application's version, whose draws have another seed."""
+    before = one.detector
+    other = replace(one, watch=watch, subject=str(number), awake=None, asleep=b"")
+    if before is not None:
+        other.arm()
+        assert other.awake is not None
+        state, settings = before.to_bytes(), other.awake.settings
+        if settings != before.settings:
+            arrays = cast("State", unpack(one.kind, before.settings, state))
+            state = pack(one.kind, settings, arrays)
+        other.awake.restore(state)
+    return other
+
+
+def told_by(log: Path) -> str:
+    """What a process said."""
+    return log.read_text()
+
+
+async def all_read(
+    connection: asyncpg.Connection, monitor: subprocess.Popen[bytes], log: Path
+) -> None:
+    """Wait until the monitor has read the last shipment."""
+    while not await connection.fetchval(
+        "SELECT shipment_id = (SELECT max(id) FROM shipments) FROM monitor_cursors"
+    ):
+        if monitor.poll() is not None:
+            raise SystemExit(f"the monitor ended:\n{told_by(log)}")
+        await asyncio.sleep(0.1)
+
+
 async def stay_idle(url: str, applications: int, root: int, scratch: Path) -> dict[str, float]:
     """Share of a core that many applications cost which are asked now and then.
 
@@ -287,19 +422,16 @@ async def stay_idle(url: str, applications: int, root: int, scratch: Path) -> di
     """
     connection = await asyncpg.connect(url)
     await set_up(connection, applications)
+    await lay_history(connection, url)
     shipping = await connection.fetchval("SELECT pg_backend_pid()")
     traffic, rng = Traffic(3), np.random.default_rng(4)
     rate = applications * IDLE_ROWS_PER_APPLICATION_AND_MINUTE / 60
     monitor = start_monitor(url, scratch / "monitor.log")
     try:
         began, rows = time.perf_counter(), 0
-        # The first row is read when every application has its watches.
         us = time.time_ns() // 1000
         await ship(connection, *traffic.shipment([1], us, 1), (1, 0), us)
-        while not await connection.fetchval("SELECT count(*) FROM monitor_cursors"):
-            if monitor.poll() is not None:
-                raise SystemExit(f"the monitor ended; see {scratch}/monitor.log")
-            await asyncio.sleep(0.1)
+        await all_read(connection, monitor, scratch / "monitor.log")
         ready = time.perf_counter() - began
         theirs, own = postgres_seconds(root), spent_by(monitor.pid)
         shipped, began = spent_by(shipping), time.perf_counter()
@@ -312,6 +444,7 @@ async def stay_idle(url: str, applications: int, root: int, scratch: Path) -> di
                 await ship(connection, *sent, (count, int(bool(sent[1]))), us)
                 rows += count
             await asyncio.sleep(1.0)
+        await all_read(connection, monitor, scratch / "monitor.log")
         wall = time.perf_counter() - began
         own = spent_by(monitor.pid) - own
         theirs = postgres_seconds(root) - theirs - (spent_by(shipping) - shipped)
@@ -321,7 +454,7 @@ async def stay_idle(url: str, applications: int, root: int, scratch: Path) -> di
     await connection.close()
     return {
         "idle_applications": applications,
-        "seconds_until_all_have_watches": ready,
+        "seconds_until_the_first_row_is_read": ready,
         "idle_rows_per_second": rows / wall,
         "idle_share_of_the_monitor": own / wall,
         "idle_share_of_postgres": theirs / wall,
@@ -330,8 +463,8 @@ async def stay_idle(url: str, applications: int, root: int, scratch: Path) -> di
     }
 
 
-def measure(rows: int, applications: int) -> dict[str, float]:
-    """Every figure, on one core."""
+def measure(part: str, rows: int, applications: int) -> dict[str, float]:
+    """Every figure of a part, on one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory(prefix="leadsman-monitor-") as scratch:
         server = EmbeddedPostgres(Path(scratch) / "postgres")
@@ -339,33 +472,45 @@ def measure(rows: int, applications: int) -> dict[str, float]:
         try:
             root = server.pid or 0
             asyncio.run(upgrade(url.replace("postgresql://", "postgresql+asyncpg://")))
-            busy = asyncio.run(keep_up(url, rows, root))
-            idle = {}
-            if applications:
-                idle = asyncio.run(stay_idle(url, applications, root, Path(scratch)))
+            found = asyncio.run(
+                stay_idle(url, applications, root, Path(scratch))
+                if part == "idle"
+                else keep_up(url, part, rows, root)
+            )
         finally:
             server.stop(timedelta(seconds=10))
-    return {name: round(value, 4) for name, value in (busy | idle).items()}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def main() -> None:
     """Measure, print a table, and write the figures where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--rows", type=int, default=400_000, help="rows of the busy application")
     parser.add_argument("--applications", type=int, default=2_000, help="idle applications")
     chosen = parser.parse_args()
-    figures = measure(chosen.rows, chosen.applications)
-    for name, value in figures.items():
-        print(f"{name:40} {value:14,.3f}")
-    if chosen.json:
-        told = {
-            "command": f"python benchmarks/monitor.py --json {chosen.json}",
+    unknown = set(chosen.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part is called {' or '.join(sorted(unknown))}")
+    told: dict[str, Any] = {}
+    if chosen.json and chosen.json.exists():
+        told = json.loads(chosen.json.read_text())
+    told["command"] = "python benchmarks/monitor.py --json benchmarks/results/monitor.json"
+    for part in chosen.parts or PARTS:
+        figures: dict[str, Any] = measure(part, chosen.rows, chosen.applications)
+        print(part)
+        for name, value in figures.items():
+            print(f"    {name:40} {value:14,.4f}")
+        told[part] = {
             "machine": f"{os.cpu_count()} cores of {platform.machine()},"
             f" Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}",
             **figures,
         }
-        chosen.json.write_text(json.dumps(told, indent=2) + "\n")
+        if chosen.json:
+            chosen.json.write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ CRC-32 of all before it (4). A state of 8 stakes and one tier takes under 600 by
 
 import hashlib
 import json
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def unpack(name: str, settings: Settings, data: bytes) -> list[NDArray[np.generi
         dtype, dimensions = _KINDS[data[at : at + 1]], data[at + 1]
         shape = struct.unpack_from(f"<{dimensions}I", data, at + 2)
         at += 2 + 4 * dimensions
-        size = int(np.prod(shape, dtype=np.int64))
+        size = math.prod(shape)
         array = np.frombuffer(data, dtype, count=size, offset=at).reshape(shape)
         arrays.append(array.astype(np.int64) if dtype == np.uint32 else array.copy())
         at += size * dtype.itemsize
@@ -78,5 +79,17 @@ def unpack(name: str, settings: Settings, data: bytes) -> list[NDArray[np.generi
 
 def settings_hash(name: str, settings: Settings) -> bytes:
     """Sixteen bytes that tell one detector's settings from another's."""
-    text = json.dumps([name, settings], sort_keys=True, allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    # Hundreds of detectors of a turn have the same settings, and writing them as JSON takes longer
+    # than all else about a small state.
+    known = f"{name} {settings}"
+    found = _hashes.get(known)
+    if found is None:
+        text = json.dumps([name, settings], sort_keys=True, allow_nan=False)
+        if len(_hashes) >= _MOST_HASHES:
+            _hashes.clear()
+        found = _hashes[known] = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return found
+
+
+_hashes: dict[str, bytes] = {}
+_MOST_HASHES = 4096

@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     """Length of one stretch in the series behind a plot."""
 
     figures_pause: Positive = timedelta(seconds=10)
-    """Pause between two readings of what the record says in numbers, for Prometheus; up to
-    three times as long where there is so much that reading it costs more than 0.5 % of a core."""
+    """Pause between two readings of what the record says in numbers, while Prometheus asks; up to
+    nine times as long where there is so much that reading it costs more than 0.5 % of a core."""
 
     remedy_mode: Mode = Mode.PROPOSE
     """Mode of default watches: whether an alarm may move traffic by itself."""

@@ -17,12 +17,11 @@ from monitor.settings import Settings
 from monitor.shards import Shard
 from monitor.signals import Extracted, extract
 from monitor.signals.base import AUC
-from monitor.store import alarms as alarm_store
 from monitor.store import cursors, due, record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.budgets import read_histories
-from monitor.store.summaries import add_summaries
+from monitor.store.summaries import draw
 from monitor.views.drawing import points_of
 from monitor.wall_clock import Clock
 
@@ -116,9 +115,7 @@ async def take_turn(
 
 async def _draw(connection: AsyncConnection, extracted: Extracted, settings: Settings) -> None:
     """Save the sums that plots are drawn from."""
-    points = points_of(extracted, settings.series_step_us)
-    await alarm_store.add_points(connection, points)
-    await add_summaries(connection, points)
+    await draw(connection, points_of(extracted, settings.series_step_us))
 
 
 async def _registry(

@@ -56,6 +56,9 @@ class Blocks:
         values = checked_values(values, lower=-largest, upper=largest)
         rows = np.concatenate([self._waiting, values])
         blocks = len(rows) // self.size
+        if not blocks:
+            self._waiting = rows
+            return np.empty(0), np.empty(0, np.int64)
         means = rows[: blocks * self.size].reshape(blocks, self.size).mean(axis=1)
         last_rows = np.arange(1, blocks + 1) * self.size - 1 - len(self._waiting)
         self._waiting = rows[blocks * self.size :].copy()

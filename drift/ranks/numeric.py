@@ -1,6 +1,7 @@
 """Has a number's distribution changed? Each value is ranked among all values before it."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,6 +215,7 @@ def _earlier(pairs: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return counted.reshape(-1)
 
 
+@cache
 def tilts() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients of log L = linear z + square z² + constant, z a standard normal score.
 

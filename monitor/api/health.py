@@ -12,7 +12,7 @@ from monitor.api.automation import AutomationAnswer, answer_for
 from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
-from monitor.evaluation.detector_state import from_row
+from monitor.evaluation.saved_state import from_row
 from monitor.store import alarms, alerts, watches
 from monitor.store.budgets import read_budgets
 from monitor.store.standing import read_standing_of

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.problems import PROBLEMS
 from monitor.errors import InvalidRequestError
-from monitor.evaluation.detector_state import from_row
+from monitor.evaluation.saved_state import from_row
 from monitor.evaluation.subjects import LOSSES
 from monitor.records import Registry
 from monitor.settings import Settings

@@ -1,12 +1,10 @@
-"""A detector between two turns: from a row of watch_states to objects and back."""
+"""A detector at work on one subject of a watch, with what is known of its steps."""
 
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +16,9 @@ from drift.means.units import Units
 from monitor.evaluation.faults import Fault
 from monitor.evidence import Sums, Trace
 from monitor.feed.columns import Ids
-from monitor.feed.maturing import Waiting
-from monitor.moments import from_micros, to_micros
-from monitor.records import Json, Watch, WatchState
+from monitor.feed.maturing import NO_IDS, NO_TIMES, NO_VALUES, Waiting
+from monitor.moments import from_micros
+from monitor.records import Json, Watch
 from monitor.watches.resolution import Resolved, detector_name, detector_settings
 from monitor.watches.timing_check import Timing
 from monitor.watches.watch import settings_of
@@ -34,44 +32,8 @@ FAMILY = ".*"
 """End of the signal of a watch of several signals that step together."""
 
 
-class _Saved(msgspec.Struct, array_like=True):
-    version: int
-    detector: bytes
-    blocks: bytes
-    pending_grant: float
-    partial_id: bytes
-    partial_at: int
-    learned: int
-    learned_sum: float
-    values: bytes
-    at: bytes
-    ids: bytes
-    sums: tuple[int, float, float]
-    learned_values: bytes = b""
-    skipped: int = 0
-    told_at: int = 0
-    waiting: tuple[bytes, ...] = ()
-    timing: bytes = b""
-    fault: bytes = b""
-    learned_at: bytes = b""
-
-
-class _Member(msgspec.Struct, array_like=True):
-    signal: str
-    status: str
-    reason: str | None
-    parameters: Json
-    saved: _Saved
-    observations: int
-    granted: float
-    alarms: int
-    statistic: float
-    last_us: int | None
-    started_us: int | None
-    trace: Json
-
-
-SAVED_VERSION = 2
+NO_SUMS, NO_TRACE = Sums(), Trace()
+"""What a new subject has; neither is changed in place, and a turn makes hundreds of subjects."""
 
 
 @dataclass(slots=True)
@@ -85,7 +47,10 @@ class Subject:
     status: str
     reason: str | None
     parameters: Json
-    detector: Detector | None = None
+    awake: Detector | None = None
+    asleep: bytes = b""
+    """The detector as it was saved: most rows of an idle application complete no step, so it is
+    made when one is tested."""
     blocks: Blocks | Units | AucPairs | None = None
     pending_grant: float = 0.0
     """Granted to rows that are not a whole block yet."""
@@ -93,9 +58,9 @@ class Subject:
     """First row of the block begun, and its time."""
     learned: int = 0
     learned_sum: float = 0.0
-    learned_values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    learned_values: NDArray[np.float64] = field(default_factory=lambda: NO_VALUES)
     """First live values, while they are to become the reference or to tell the unit."""
-    learned_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    learned_at: NDArray[np.int64] = field(default_factory=lambda: NO_TIMES)
     """When those of a trial were consumed."""
     skipped: int = 0
     """Rows since the last that thinning took."""
@@ -107,19 +72,34 @@ class Subject:
     """Whether delays and hours tell the loss, where an alarm may roll back."""
     fault: Fault | None = None
     """What the last alarm about a loss said, until it is over."""
-    values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    ids: Ids = field(default_factory=lambda: np.zeros(0, "S16"))
+    values: NDArray[np.float64] = field(default_factory=lambda: NO_VALUES)
+    at: NDArray[np.int64] = field(default_factory=lambda: NO_TIMES)
+    ids: Ids = field(default_factory=lambda: NO_IDS)
     """The last steps: value, time and prediction of the first row of each."""
-    sums: Sums = field(default_factory=Sums)
+    sums: Sums = NO_SUMS
     """Over all steps."""
-    trace: Trace = field(default_factory=Trace)
+    trace: Trace = NO_TRACE
     observations: int = 0
     granted: float = 0.0
     alarms: int = 0
     statistic: float = 0.0
     last_observed_at: datetime | None = None
     started_at: datetime | None = None
+
+    @property
+    def detector(self) -> Detector | None:
+        """What tests; none before it is armed."""
+        if self.asleep:
+            state = self.asleep
+            self.arm()
+            assert self.awake is not None
+            self.awake.restore(state)
+        return self.awake
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it has a detector."""
+        return self.awake is not None or self.asleep != b""
 
     @property
     def block(self) -> int:
@@ -158,7 +138,8 @@ class Subject:
         if self.signal != self.watch.signal:
             about += f" {self.signal}"
         seed = zlib.crc32(about.encode())
-        self.detector = create(self.kind, detector_settings(self.watch, self.parameters, seed))
+        self.awake = create(self.kind, detector_settings(self.watch, self.parameters, seed))
+        self.asleep = b""
         if self.blocks is None:
             self.gather()
 
@@ -198,158 +179,6 @@ def codes_for(parameters: Json, values: NDArray[np.float64]) -> NDArray[np.float
     return np.where(found, order[place], rest).astype(np.float64)
 
 
-def _save(one: Subject) -> _Saved:
-    return _Saved(
-        SAVED_VERSION,
-        b"" if one.detector is None else one.detector.to_bytes(),
-        b"" if one.blocks is None else one.blocks.to_bytes(),
-        one.pending_grant,
-        b"" if one.partial is None else one.partial[0].bytes,
-        0 if one.partial is None else one.partial[1],
-        one.learned,
-        one.learned_sum,
-        one.values.tobytes(),
-        one.at.tobytes(),
-        one.ids.tobytes(),
-        (one.sums.n, one.sums.total, one.sums.squares),
-        one.learned_values.tobytes(),
-        one.skipped,
-        one.told_at,
-        one.waiting.to_parts(),
-        b"" if one.timing is None else one.timing.to_bytes(),
-        b"" if one.fault is None else one.fault.to_bytes(),
-        one.learned_at.tobytes(),
-    )
-
-
-def _load(made: Subject, saved: _Saved) -> None:
-    if saved.detector:
-        made.arm()
-        assert made.detector is not None
-        made.detector.restore(saved.detector)
-    elif saved.blocks:
-        made.gather()
-    if made.blocks is not None and saved.blocks:
-        made.blocks.restore(saved.blocks)
-    made.pending_grant = saved.pending_grant
-    made.partial = (UUID(bytes=saved.partial_id), saved.partial_at) if saved.partial_id else None
-    made.learned, made.learned_sum = saved.learned, saved.learned_sum
-    made.values = np.frombuffer(saved.values, np.float64)
-    made.at = np.frombuffer(saved.at, np.int64)
-    made.ids = np.frombuffer(saved.ids, "S16")
-    made.sums = Sums(*saved.sums)
-    made.learned_values = np.frombuffer(saved.learned_values, np.float64)
-    made.skipped = saved.skipped
-    made.told_at = saved.told_at
-    made.waiting = Waiting.from_parts(saved.waiting)
-    made.learned_at = np.frombuffer(saved.learned_at, np.int64)
-    made.fault = Fault.from_bytes(saved.fault) if saved.fault else None
-    if saved.timing:
-        looks = looks_at_delay(made.watch)
-        made.timing = Timing.from_bytes(saved.timing, looks_at_delay=looks)
-
-
-def to_rows(subjects: Iterable[Subject]) -> list[WatchState]:
-    """All subjects of one watch as they are kept: the members of a family share a row."""
-    by_subject: dict[str, list[Subject]] = {}
-    for one in subjects:
-        by_subject.setdefault(one.subject, []).append(one)
-    rows = []
-    for members in by_subject.values():
-        plain = len(members) == 1 and members[0].signal == members[0].watch.signal
-        rows.append(_plain_row(members[0]) if plain else _family_row(members))
-    return rows
-
-
-def _plain_row(one: Subject) -> WatchState:
-    return WatchState(
-        one.watch.id,
-        one.subject,
-        one.status,
-        one.reason,
-        one.parameters,
-        msgspec.msgpack.encode(_save(one)),
-        one.observations,
-        one.granted,
-        one.alarms,
-        one.statistic,
-        one.last_observed_at,
-        one.started_at,
-        {
-            "trace": one.trace.to_json(),
-            "mean": one.sums.interval(rows_per_step=one.block, scale=one.scale, signed=one.signed),
-        },
-    )
-
-
-_ORDER = ("armed", "learning", "refused")
-
-
-def _family_row(members: list[Subject]) -> WatchState:
-    first = members[0]
-    packed = [
-        _Member(
-            one.signal,
-            one.status,
-            one.reason,
-            one.parameters,
-            _save(one),
-            one.observations,
-            one.granted,
-            one.alarms,
-            one.statistic,
-            None if one.last_observed_at is None else to_micros(one.last_observed_at),
-            None if one.started_at is None else to_micros(one.started_at),
-            one.trace.to_json(),
-        )
-        for one in members
-    ]
-    status = min((one.status for one in members), key=_ORDER.index)
-    worst = max(members, key=lambda one: one.statistic)
-    refused = [one.signal for one in members if one.status == "refused"]
-    reason = next((one.reason for one in members if one.status == status), None)
-    if status == "armed" and refused:
-        reason = f"Not watched: {', '.join(refused)}."
-    return WatchState(
-        first.watch.id,
-        first.subject,
-        status,
-        reason,
-        {"members": len(members), "head_start": sum(_head_start(one) for one in members)},
-        msgspec.msgpack.encode(packed),
-        max(one.observations for one in members),
-        sum(one.granted for one in members),
-        sum(one.alarms for one in members),
-        worst.statistic,
-        max((one.last_observed_at for one in members if one.last_observed_at), default=None),
-        min((one.started_at for one in members if one.started_at), default=None),
-        {
-            "leading": worst.signal,
-            "members": {
-                one.signal: {
-                    "status": one.status,
-                    "status_reason": one.reason,
-                    "statistic": one.statistic,
-                    "observations": one.observations,
-                    "alarms": one.alarms,
-                    "mean": _mean(one),
-                    "unit": one.parameters.get("unit"),
-                }
-                for one in members
-            },
-        },
-    )
-
-
-def _head_start(one: Subject) -> float:
-    """What it began with; nothing before it began."""
-    return min(one.granted, float(one.parameters.get("head_start", 0.0)))
-
-
-def _mean(one: Subject) -> float | None:
-    return one.sums.total / one.sums.n * one.scale if one.sums.n else None
-
-
 def new_subject(
     watch: Watch,
     signal: str,
@@ -375,36 +204,11 @@ def looks_at_delay(watch: Watch) -> bool:
     return settings.mature_after is None and not settings.independent_delay
 
 
-def from_row(watch: Watch, row: WatchState) -> list[Subject]:
-    """Go on where the last turn stopped."""
-    if not watch.signal.endswith(FAMILY):
-        made = Subject(
-            watch, watch.signal, row.subject, row.status, row.status_reason, row.parameters
-        )
-        _load(made, msgspec.msgpack.decode(row.state, type=_Saved))
-        made.trace = Trace.from_json(row.summary.get("trace", {}))
-        made.observations, made.granted, made.alarms = row.observations, row.granted, row.alarms
-        made.statistic = row.statistic
-        made.last_observed_at, made.started_at = row.last_observed_at, row.started_at
-        return [made]
-    members = []
-    for saved in msgspec.msgpack.decode(row.state, type=list[_Member]):
-        made = Subject(
-            watch, saved.signal, row.subject, saved.status, saved.reason, saved.parameters
-        )
-        _load(made, saved.saved)
-        made.trace = Trace.from_json(saved.trace)
-        made.observations, made.granted = saved.observations, saved.granted
-        made.alarms, made.statistic = saved.alarms, saved.statistic
-        made.last_observed_at = None if saved.last_us is None else from_micros(saved.last_us)
-        made.started_at = None if saved.started_us is None else from_micros(saved.started_us)
-        members.append(made)
-    return members
-
-
 def seen(subject: Subject, at: NDArray[np.int64]) -> None:
     """Move the subject's times on."""
-    subject.started_at = subject.started_at or from_micros(int(at.min()))
-    last = int(at.max())
-    if subject.last_observed_at is None or last > to_micros(subject.last_observed_at):
-        subject.last_observed_at = from_micros(last)
+    # One row is what idle applications bring, to hundreds of subjects.
+    first, last = (at[0], at[0]) if len(at) == 1 else (at.min(), at.max())
+    subject.started_at = subject.started_at or from_micros(int(first))
+    latest = from_micros(int(last))
+    if subject.last_observed_at is None or latest > subject.last_observed_at:
+        subject.last_observed_at = latest

@@ -221,6 +221,9 @@ def _take(
     subject: Subject, rows: Rows, texts: Mapping[int, str], budget_per_year: float
 ) -> list[Alarm]:
     alarms: list[Alarm] = []
+    if subject.timing is None and LOOK not in subject.parameters:
+        # So it is for nearly all: nothing is looked at.
+        return _consume(subject, rows, texts, budget_per_year) if len(rows.values) else []
     # Cut where the delays and hours are looked at: what comes after a refusal is not tested,
     # however the rows came in turns.
     while len(rows.values):

@@ -15,8 +15,10 @@ def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
     taken = min(wanted - len(subject.learned_values), len(rows.values))
     subject.learned_values = np.concatenate((subject.learned_values, rows.values[:taken]))
     learned = len(subject.learned_values)
-    known = {int(code): name for code, name in subject.parameters.get("texts", [])} | dict(texts)
+    known: dict[int, str] = {}
     if subject.parameters.get("categorical"):
+        known = {int(code): name for code, name in subject.parameters.get("texts", [])}
+        known |= texts
         seen = np.unique(subject.learned_values.astype(np.int64)).tolist()
         kept = [[code, known[code]] for code in seen if code in known]
         subject.parameters = subject.parameters | {"texts": kept}

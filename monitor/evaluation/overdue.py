@@ -11,10 +11,10 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.evaluation.detector_state import to_rows
 from monitor.evaluation.evaluate import mature, mature_after_us
 from monitor.evaluation.memory import Memory
 from monitor.evaluation.moved import moved
+from monitor.evaluation.saved_state import to_rows
 from monitor.evaluation.watching import all_kept
 from monitor.moments import to_micros
 from monitor.records import Alarm, Registry, Watch

@@ -48,7 +48,7 @@ def ask_for_timing(subject: Subject, others: Iterable[Subject], first_us: int) -
 
 def waits_for_timing(subject: Subject) -> bool:
     """Whether a subject that could be tested waits for the first look."""
-    return subject.timing is not None and subject.status == "learning" and bool(subject.detector)
+    return subject.timing is not None and subject.status == "learning" and subject.is_made
 
 
 def room_until_look(subject: Subject) -> int | None:

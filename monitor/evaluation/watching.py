@@ -8,10 +8,11 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.coverage import judge
-from monitor.evaluation.detector_state import Subject, from_row, new_subject, to_rows
+from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.evaluate import Tested, run_watch
 from monitor.evaluation.memory import Kept, Known, Memory, version_of, versions_in
 from monitor.evaluation.moved import moved
+from monitor.evaluation.saved_state import from_row, to_rows
 from monitor.evaluation.subjects import References
 from monitor.evaluation.timing_arming import needs_timing
 from monitor.feed.join import Stretch

@@ -19,19 +19,21 @@ GRACE_US = timedelta(minutes=1) // timedelta(microseconds=1)
 """For labels that were received in time and shipped late."""
 
 
-def _no_times() -> Ints:
-    return np.zeros(0, np.int64)
+NO_TIMES: Ints = np.zeros(0, np.int64)
+NO_VALUES: Floats = np.zeros(0)
+NO_IDS: Ids = np.zeros(0, "S16")
+"""Where nothing waits, which is nearly everywhere: every detector has a `Waiting`."""
 
 
 @dataclass(slots=True)
 class Waiting:
     """Labelled rows whose predictions are not old enough yet."""
 
-    made: Ints = field(default_factory=_no_times)
+    made: Ints = field(default_factory=lambda: NO_TIMES)
     """When each prediction was made, microseconds since 1970."""
-    values: Floats = field(default_factory=lambda: np.zeros(0))
-    grants: Floats = field(default_factory=lambda: np.zeros(0))
-    ids: Ids = field(default_factory=lambda: np.zeros(0, "S16"))
+    values: Floats = field(default_factory=lambda: NO_VALUES)
+    grants: Floats = field(default_factory=lambda: NO_VALUES)
+    ids: Ids = field(default_factory=lambda: NO_IDS)
 
     def __len__(self) -> int:
         return len(self.made)

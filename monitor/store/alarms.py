@@ -106,26 +106,38 @@ async def read_marks(
 
 async def add_points(connection: AsyncConnection, points: Iterable[Point]) -> None:
     """Add sums to what stands there."""
+    columns = columns_of(points)
+    if columns:
+        await connection.execute(_ADD_POINTS, columns)
+
+
+def columns_of(points: Iterable[Point]) -> dict[str, list[Any]]:
+    """Points in order of their keys, as `NEW_POINTS` takes them; nothing where there are none."""
     rows = sorted(
         (p.application_id, p.signal, p.subject, p.at, p.sums.n, p.sums.total, p.sums.squares)
         for p in points
     )
-    if rows:
-        columns = dict(zip(_POINT, map(list, zip(*rows, strict=True)), strict=True))
-        await connection.execute(_ADD_POINTS, columns)
+    return dict(zip(_POINT, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
 
 
 _POINT = ("applications", "signals", "subjects", "moments", "counts", "totals", "squares")
-_ADD_POINTS = text("""
-    INSERT INTO signal_points AS p (application_id, signal, subject, at, n, total, squares)
+NEW_POINTS = """
     SELECT * FROM unnest(CAST(:applications AS int[]), CAST(:signals AS text[]),
                          CAST(:subjects AS text[]), CAST(:moments AS timestamptz[]),
                          CAST(:counts AS int[]), CAST(:totals AS float8[]),
                          CAST(:squares AS float8[]))
+             AS new (application_id, signal, subject, at, n, total, squares)
+"""
+"""Points that are to be added."""
+ADD_POINTS = """
+    INSERT INTO signal_points AS p (application_id, signal, subject, at, n, total, squares)
+    SELECT * FROM points
         ON CONFLICT (application_id, signal, subject, at) DO UPDATE
        SET n = p.n + excluded.n, total = p.total + excluded.total,
            squares = p.squares + excluded.squares
-""")
+"""
+"""Adds what is called `points` to what stands there."""
+_ADD_POINTS = text(f"WITH points AS ({NEW_POINTS}) {ADD_POINTS}")
 
 
 async def read_points(

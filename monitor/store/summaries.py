@@ -1,6 +1,5 @@
 """Sums of signals over a minute and over an hour, which stay when rows and finer sums are gone."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.evidence import Sums
 from monitor.schema import SignalPointRow, SignalSummaryRow
-from monitor.store.alarms import Point
+from monitor.store.alarms import ADD_POINTS, NEW_POINTS, Point, columns_of
 
 MINUTE_S, HOUR_S = 60, 3600
 """Lengths of a stretch, in seconds."""
@@ -21,36 +20,24 @@ def floor(at: datetime, step_s: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-async def add_summaries(connection: AsyncConnection, points: Iterable[Point]) -> None:
-    """Add points to their minutes and hours, in the transaction that adds the points."""
-    sums: dict[tuple[int, str, int, str, int], Sums] = defaultdict(Sums)
-    for point in points:
-        second = int(point.at.timestamp())
-        for step_s in (MINUTE_S, HOUR_S):
-            start = second // step_s * step_s
-            key = point.application_id, point.signal, step_s, point.subject, start
-            sums[key] = sums[key].plus(point.sums)
-    if not sums:
-        return
-    # In order of the key, so that two shards never wait for each other in a circle.
-    rows = [
-        (application, signal, step_s, subject, datetime.fromtimestamp(start, UTC),
-         one.n, one.total, one.squares)
-        for (application, signal, step_s, subject, start), one in sorted(sums.items())
-    ]  # fmt: skip
-    columns = dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-    await connection.execute(_ADD, columns)
+async def draw(connection: AsyncConnection, points: Iterable[Point]) -> None:
+    """Add points to what stands there, and to their minutes and hours."""
+    columns = columns_of(points)
+    if columns:
+        await connection.execute(_DRAW, columns)
 
 
-_COLUMNS = ("applications", "signals", "steps", "subjects", "moments", "counts", "totals",
-            "squares")  # fmt: skip
-_ADD = text("""
+# In order of the key, so that two shards never wait for each other in a circle.
+_DRAW = text(f"""
+      WITH points AS MATERIALIZED ({NEW_POINTS}), drawn AS ({ADD_POINTS})
     INSERT INTO signal_summaries AS s
            (application_id, signal, step_s, subject, at, n, total, squares)
-    SELECT * FROM unnest(CAST(:applications AS int[]), CAST(:signals AS text[]),
-                         CAST(:steps AS int[]), CAST(:subjects AS text[]),
-                         CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]),
-                         CAST(:totals AS float8[]), CAST(:squares AS float8[]))
+    SELECT application_id, signal, step_s, subject,
+           date_bin(step_s * interval '1 second', at, timestamptz 'epoch') AS start,
+           sum(n), sum(total), sum(squares)
+      FROM points CROSS JOIN (VALUES ({MINUTE_S}), ({HOUR_S})) AS steps (step_s)
+  GROUP BY application_id, signal, step_s, subject, start
+  ORDER BY application_id, signal, step_s, subject, start
         ON CONFLICT (application_id, signal, step_s, subject, at) DO UPDATE
        SET n = s.n + excluded.n, total = s.total + excluded.total,
            squares = s.squares + excluded.squares

@@ -29,9 +29,12 @@ from monitor.watches.watch import GUARANTEED
 THRESHOLD = 1.0
 """Every guaranteed detector alarms at evidence of 1: its budget is part of the evidence."""
 
-SHARE, LONGEST = 0.005, 3
+SHARE, LONGEST = 0.005, 9
 """Part of a core that reading may cost, and how many usual pauses it may wait for that at most:
 alert rules speak up when nothing was read for two minutes."""
+WANTED_S = 300.0
+"""Seconds after a scrape in which the next is to find a fresh reading. Where nobody scrapes,
+nothing is read: of thousands of applications it would cost more than watching them."""
 
 log = logging.getLogger("monitor.views.figures")
 
@@ -44,6 +47,8 @@ class Figures:
     """In Prometheus' text form; none before the first reading."""
     read_at: float = 0.0
     """By the monotonic clock."""
+    asked_at: float = float("-inf")
+    """When somebody wanted it last, by the same clock."""
     cost: float = 0.0
     """Seconds of the processor that it took."""
     _registry: Registry | None = None
@@ -52,10 +57,12 @@ class Figures:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def keep(self, engine: AsyncEngine, settings: Settings) -> None:
-        """Read again and again until cancelled. While Postgres is away the last reading stays."""
+        """Read again and again until cancelled, while somebody asks. While Postgres is away the
+        last reading stays."""
         while True:
             try:
-                await self.read(engine, settings)
+                if time.monotonic() - self.asked_at < WANTED_S:
+                    await self.read(engine, settings)
             except DATABASE_AWAY as error:
                 log.warning("figures_not_read error=%s", error)
             await asyncio.sleep(self.pause(settings))
@@ -81,7 +88,8 @@ class Figures:
 
     async def newest(self, engine: AsyncEngine, settings: Settings) -> bytes:
         """The last reading; one is made where none is kept up to date."""
-        stale = time.monotonic() - self.read_at > 3 * self.pause(settings)
+        self.asked_at = time.monotonic()
+        stale = self.asked_at - self.read_at > 3 * self.pause(settings)
         if self.text is None or (stale and not self._lock.locked()):
             try:
                 return await self.read(engine, settings)

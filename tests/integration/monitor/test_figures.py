@@ -2,14 +2,16 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.settings import Mode, Settings
 from monitor.store.database import connect
-from monitor.views.figures import Figures
+from monitor.views.figures import WANTED_S, Figures
 from tests.support.monitoring import bad_release, catch_up, lay, rows_of, settings_for
 from tests.support.service import free_ports
 
@@ -141,3 +143,29 @@ def test_the_last_reading_stays_while_postgres_is_away(database: str) -> None:
             await nowhere.dispose()
 
     asyncio.run(check())
+
+
+def test_nothing_is_read_while_nobody_scrapes(database: str) -> None:
+    async def check() -> None:
+        await lay(database, bad_release(shipments=2, rows=5))
+        settings = settings_for(database, figures_pause=timedelta(milliseconds=1))
+        await catch_up(settings)
+        engine, figures = connect(settings.database_url), Figures()
+        try:
+            assert not await _kept(figures, engine, settings)
+            assert b"leadsman_monitor_lag_rows" in await figures.newest(engine, settings)
+            figures.asked_at -= WANTED_S
+            assert not await _kept(figures, engine, settings)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(check())
+
+
+async def _kept(figures: Figures, engine: AsyncEngine, settings: Settings) -> bool:
+    """Whether anything is read in a while that is many pauses long."""
+    before = figures.read_at
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await figures.keep(engine, settings)
+    return figures.read_at != before

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom, poisson
 
-from monitor.evaluation.detector_state import Subject, from_row, to_rows
+from monitor.evaluation.detector_state import Subject
 from monitor.evaluation.evaluate import run_watch
 from monitor.evaluation.faults import ALPHA, Fault
+from monitor.evaluation.saved_state import from_row, to_rows
 from monitor.feed.columns import ids_from
 from monitor.moments import to_micros
 from monitor.records import Alarm, Watch

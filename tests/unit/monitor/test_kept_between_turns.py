@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.evaluation.detector_state import Subject, from_row, key_of, to_rows
+from monitor.evaluation.detector_state import Subject, key_of
+from monitor.evaluation.saved_state import from_row, to_rows
 from monitor.evaluation.watching import feed_watch, read_for
 from monitor.records import Json, Watch
 from monitor.replay.file import read_file

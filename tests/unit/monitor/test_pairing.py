@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
-from monitor.evaluation.detector_state import Subject, from_row, to_rows
+from monitor.evaluation.detector_state import Subject
 from monitor.evaluation.evaluate import run_watch
+from monitor.evaluation.saved_state import from_row, to_rows
 from monitor.feed.columns import ids_from
 from monitor.moments import to_micros
 from monitor.records import Alarm, Watch
