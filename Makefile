@@ -44,7 +44,7 @@ test-frameworks: install ## Run the tests of heavy frameworks, each in an enviro
 test-containers: install ## Run the tests that need a Docker Engine, which is started where none runs
 	@.ci/with-engine $(PYTHON) -m pytest -m containers $(ARGS)
 
-test-kubernetes: install ## Run the launcher against a real control plane, which is built once (10 minutes)
+test-kubernetes: install ## Run the launcher and the service on a real cluster, which is built once (10 minutes)
 	@.ci/debian-packages docker-registry=docker-registry
 	@tests/support/kubernetes/build >/dev/null && $(PYTHON) -m pytest -m kubernetes $(ARGS)
 

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import images
 from tests.support.service import command, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-def test_the_bad_release_is_rolled_back_and_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "launcher", ["process", pytest.param("docker", marks=pytest.mark.containers)]
+)
+def test_the_bad_release_is_rolled_back_and_nothing_is_lost(tmp_path: Path, launcher: str) -> None:
+    if launcher == "docker":
+        images.base_image()
     report = tmp_path / "r.json"
     words = ["demo", "--exit", "--speed", "400", "--until", "10200", "--report", str(report)]
+    words += ["--launcher", launcher]
     done = subprocess.run(
         command(*words, "--data-dir", str(tmp_path / "data")),
         env=environment(),

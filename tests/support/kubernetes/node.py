@@ -47,7 +47,8 @@ exec runc "$@"
 
 def missing_for_node() -> str:
     """Why no node can be started here; empty where one can."""
-    absent = [one for one in ("dockerd", "docker", "containerd", "runc", "ip") if not _has(one)]
+    programs = ("dockerd", "docker", "containerd", "runc", "ip", "iptables")
+    absent = [one for one in programs if not _has(one)]
     if absent:
         return f"a node needs {', '.join(absent)}, which this machine does not have"
     return "" if os.geteuid() == 0 else "a node needs root, for its containers' network"
