@@ -138,6 +138,7 @@ def act(stage: Stage, camera: Camera) -> None:
     camera.shoot(onlooker, "incident-narrow-dark")
     onlooker.set_viewport_size({"width": WIDE, "height": 800})
     onlooker.emulate_media(color_scheme="light")
+    onlooker.wait_for_timeout(SETTLED_MS)
     onlooker.get_by_role("button", name="Approve…").click()
     dialog = onlooker.get_by_role("dialog")
     dialog.get_by_label("Reason").fill("v2 reads the price in another unit")

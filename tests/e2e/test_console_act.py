@@ -2,8 +2,9 @@
 and what a real Prometheus and Grafana's role for the record were told of it."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.service import wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_CHROMIUM]
 
 SETTINGS = {"MONITOR_REMEDY_MODE": "propose", "MONITOR_FIGURES_PAUSE": "PT1S"}
+PROGRAMS = ("prometheus", "prometheus-alertmanager")
 VERSIONS = ("market:v1", "market:v2")
 NOT_PLAYED = {
     "Leadsman / Fleet / Labels in time",
@@ -57,12 +59,17 @@ def scraped(stage: Stage, folder: Path) -> Iterator[Prometheus]:
 
 
 def test_from_the_bad_release_to_the_rollback_and_into_the_record(tmp_path: Path) -> None:
-    needed("prometheus", "prometheus-alertmanager")
     with (
+        ExitStack() as stack,
         staged(tmp_path / "demo", speed=300, until=10_400, extra=SETTINGS) as stage,
-        scraped(stage, tmp_path / "prometheus") as asked,
     ):
+        asked = None
+        if all(map(shutil.which, PROGRAMS)):
+            asked = stack.enter_context(scraped(stage, tmp_path / "prometheus"))
         _act(stage)
+        if asked is None:
+            needed(*PROGRAMS)
+            return
         # Every panel and every statement finds what the act made, but for what it never does.
         empty = empty_panels(asked, ["electricity"], VERSIONS)
         database = (stage.service.data_dir / "database_url").read_text().strip()

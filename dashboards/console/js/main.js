@@ -144,7 +144,7 @@ addEventListener("hashchange", () => show());
 addEventListener("online", () => stand());
 // A monitor that stands still tells of no change: so it is asked whether it reads.
 setInterval(() => { if (hearing) stand(); }, LOOK);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show({ quietly: true }));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 onChange(() => show({ quietly: true, asked: true }));
 // The link of an alert's text: ?application=loans&alert=17.
 const asked = new URLSearchParams(location.search);
