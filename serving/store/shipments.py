@@ -1,5 +1,6 @@
 """Groups of records on their way into Postgres."""
 
+import inspect
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -11,6 +12,13 @@ from serving.journal_file import Entry
 
 CHANNEL = "leadsman_shipments"
 """Notified by every shipment."""
+
+ONE_MESSAGE = list(
+    inspect.signature(getattr(asyncpg.Connection, "_copy_in", lambda: None)).parameters
+) == ["self", "copy_stmt", "source", "timeout"]
+"""Whether the driver can be given a whole statement to copy by, which it does not promise. Its
+promised ways take four messages where this takes one, and answers that wait for Postgres wait for
+each."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,6 +79,9 @@ async def ship(
     JournalMovedError
         If the journal stands elsewhere.
     """
+    if not ONE_MESSAGE:
+        await _ship_in_steps(connection, journal_id, entries, after=after)
+        return
     copies = [
         (_copy_statement(table, columns), blob)
         for table, columns, blob in (
@@ -96,6 +107,20 @@ async def ship(
         if _says_moved(error):
             raise JournalMovedError from error
         raise
+
+
+async def _ship_in_steps(
+    connection: asyncpg.Connection, journal_id: UUID, entries: Sequence[Entry], *, after: int
+) -> None:
+    """As `ship`, by what every release of the driver promises."""
+    async with connection.transaction():
+        await begin_shipment(connection, journal_id, entries, after=after)
+        for copy, rows in (
+            (copy_predictions, [e.predictions for e in entries]),
+            (copy_feedback, [e.feedback for e in entries]),
+        ):
+            if any(rows):
+                await copy(connection, rows)
 
 
 async def begin_shipment(

@@ -45,6 +45,17 @@ def _canonical(record: PredictionRecord) -> tuple[object, ...]:
     return (repr(replace(record, context=None)), context)
 
 
+@pytest.fixture(params=[True, False], ids=["one message", "in steps"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ship by what the driver can do, and as if it could not."""
+    monkeypatch.setattr(shipments, "ONE_MESSAGE", request.param)
+
+
+def test_the_driver_takes_a_group_in_one_message() -> None:
+    # Where a release of the driver cannot any more, all goes on by more messages, more slowly.
+    assert shipments.ONE_MESSAGE
+
+
 @given(st.lists(st.lists(prediction_rows() | feedback_rows(), min_size=1, max_size=5), max_size=5))
 @settings(
     deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -79,6 +90,7 @@ def test_what_is_journaled_is_what_arrives(
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("way")
 def test_a_shipment_tells_what_it_brought(tmp_path: Path, database: str) -> None:
     async def run() -> None:
         journal = Journal(tmp_path / "journal.db", LIMIT)
@@ -108,6 +120,7 @@ def test_a_shipment_tells_what_it_brought(tmp_path: Path, database: str) -> None
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("way")
 def test_a_row_that_postgres_refuses_is_set_aside_and_stops_no_other(
     tmp_path: Path, database: str
 ) -> None:
@@ -132,6 +145,7 @@ def test_a_row_that_postgres_refuses_is_set_aside_and_stops_no_other(
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("way")
 def test_a_group_that_was_committed_unnoticed_is_not_sent_again(
     tmp_path: Path, database: str
 ) -> None:
@@ -162,6 +176,7 @@ def test_a_group_that_was_committed_unnoticed_is_not_sent_again(
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("way")
 def test_a_journal_moved_by_a_late_commit_is_followed(tmp_path: Path, database: str) -> None:
     """A commit of a lost connection arrives while the next one ships already."""
 
