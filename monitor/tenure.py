@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -85,8 +86,10 @@ class Tenure:
                     self._take_note(held, started)
                     await asyncio.sleep(pause)
             except asyncio.CancelledError:
-                async with engine.begin() as last:
-                    await leases.leave(last, self.me)
+                # Where Postgres is away too the leases run out by themselves; the end comes anyway.
+                with suppress(*DATABASE_AWAY):
+                    async with engine.begin() as last:
+                        await leases.leave(last, self.me)
                 raise
             finally:
                 # Its session settings are its own: it must not go back into the pool.
