@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,8 +17,7 @@ import pytest
 from serving.inference import FLAG_PINNED, Inference
 from serving.journal import Journal
 from serving.learning import Learning
-from tests.support.postgres import fetch
-from tests.support.serving import ServingProcess, artefact, reference, register
+from tests.support.serving import ADMIN_KEY, ServingProcess, artefact, reference, register
 from tests.support.shipped import (
     SHADOW,
     START,
@@ -131,8 +131,102 @@ def test_what_feedback_taught_is_kept_over_a_crash_and_shared(
     time.sleep(3)
     until(lambda: propensity(one, "EU") == known)
     assert propensity(two, "EU") == known
-    counts = fetch(database, "SELECT sum(count) AS n FROM policy_statistics")
+    counts = asyncio.run(_fetch(database, "SELECT sum(count) AS n FROM policy_statistics"))
     assert counts[0]["n"] == 60
+
+
+def both(workers: ServingProcess) -> dict[int, httpx.Client]:
+    """A client for each of two workers; which one a connection reaches is chance."""
+    found: dict[int, httpx.Client] = {}
+    deadline = time.monotonic() + 60
+    while len(found) < 2:
+        assert time.monotonic() < deadline, "one worker takes no connections"
+        client = workers.with_key(ADMIN_KEY)
+        worker = client.get("/readyz").json()["worker"]
+        if worker in found:
+            client.close()
+        else:
+            found[worker] = client
+    return found
+
+
+@pytest.mark.parametrize("kind", ["thompson", "exp3"])
+def test_workers_behind_one_port_learn_together_also_after_a_kill(
+    database: str, tmp_path: Path, kind: str
+) -> None:
+    workers = ServingProcess(database, tmp_path, SERVING_WORKERS="2", SERVING_DEPLOY_TIMEOUT="60")
+    workers.start()
+    try:
+        clients = both(workers)
+        names = ("a", "b", "c")
+        schema = {"properties": {name: {"type": "number"} for name in names}}
+        made = APPLICATION | {"input_schema": schema}
+        assert workers.client.post("/v1/applications", json=made).status_code == 201
+        for version, output in (("1", 1), ("2", 0)):
+            package = tmp_path / f"model-{version}"
+            package.mkdir()
+            code = f"def answer(rows):\n    return [{output}] * len(rows)\n"
+            (package / "model.py").write_text(code)
+            manifest = {"version": version, "framework": "python", "entry": "model:answer"}
+            stated = {**manifest, "uri": str(package)}
+            assert workers.client.post("/v1/models/m/versions", json=stated).status_code == 201
+        policy = {"kind": kind, "arms": ARMS, "floor": 0.05, "state_by": "region"}
+        assert workers.client.put(ROUTE, json={"policy": policy}).status_code == 200
+
+        def teach(count: int) -> None:
+            """Both workers answer and both are told, each also of the other's answers."""
+            told: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+            for place in range(count):
+                region, label = (("EU", 1), ("US", 0))[place % 2]
+                answer = predict(clients[1 + place // 2 % 2], region)
+                told[1 + place % 2].append({"prediction_id": answer["id"], "label": label})
+            for worker, reports in told.items():
+                answer = clients[worker].post("/v1/feedback", json={"feedback": reports}).json()
+                assert answer["accepted"] == len(reports), answer
+
+        def agree(counted: int) -> dict[str, float]:
+            """Wait until all feedback is learned and both go by it; the weights of both regions."""
+            rows = "SELECT coalesce(sum(count), 0) AS n FROM policy_statistics"
+            until(lambda: asyncio.run(_fetch(database, rows))[0]["n"] == counted)
+            seen: dict[int, dict[str, float]] = {}
+
+            def same() -> bool:
+                for worker, client in clients.items():
+                    seen[worker] = {
+                        region: propensity(client, region)["1"] for region in ("EU", "US", "ASIA")
+                    }
+                return seen[1] == seen[2] and seen[1]["EU"] != seen[1]["US"]
+
+            until(same)
+            return seen[1]
+
+        teach(60)
+        first = agree(60)
+        assert first["EU"] > 0.6
+        assert first["US"] < 0.4
+        assert first["ASIA"] == pytest.approx(0.5)
+        # One is killed and comes again: it goes by what both were taught, and both learn on.
+        clients[1].close()
+        clients[2].close()
+        workers.workers()[1].send_signal(signal.SIGKILL)
+        clients = both(workers)
+        assert agree(60) == first
+        teach(40)
+        second = agree(100)
+        assert second["EU"] >= first["EU"]
+        for client in clients.values():
+            client.close()
+    finally:
+        workers.stop()
+        workers.client.close()
+
+
+async def _fetch(database: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(database)
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()
 
 
 EXP3 = {"kind": "exp3", "arms": ["price:1", "price:2"]}
