@@ -19,6 +19,7 @@ from monitor.shards import Shard, shard_names
 from monitor.store import cursors, leases
 from monitor.store.database import connect
 from monitor.store.leases import Member
+from monitor.tenure import Tenure
 from tests.support.many_applications import conclusions_of, lay_many
 from tests.support.monitoring import catch_up, rows_of, settings_for
 from tests.support.postgres import sqlalchemy_url
@@ -178,5 +179,24 @@ def test_the_shards_of_a_running_monitor_do_not_change(database: str) -> None:
             await anne.commit()
             with pytest.raises(ShardsInUseError):
                 await reshard(engine, settings_for(database), 3)
+
+    with_engine(database, work)
+
+
+def test_a_process_ends_when_postgres_goes_away_while_it_gives_back_its_shards(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    async def work(engine: AsyncEngine) -> None:
+        tenure = Tenure(settings_for(database))
+        keeping = asyncio.create_task(tenure.keep(engine))
+        await tenure.changed.wait()
+        monkeypatch.setattr(leases, "leave", away)
+        keeping.cancel()
+        async with asyncio.timeout(30):
+            await asyncio.wait([keeping])
+        assert keeping.cancelled()
 
     with_engine(database, work)

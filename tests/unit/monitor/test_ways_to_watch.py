@@ -100,6 +100,35 @@ def test_scores_that_rank_worse_are_found(tmp_path: Path) -> None:
     assert report.alarms[0]["row"] > 6000
 
 
+@pytest.mark.parametrize(
+    ("watch", "limit"),
+    [
+        ({"signal": "metric.recall", "settings": {"least": 0.8}}, 0.2),
+        ({"signal": "metric.recall.1"}, None),
+        ({"signal": "metric.precision.0"}, None),
+        # F1 of 0.8 is two thirds of true positives among what is or was called positive.
+        ({"signal": "metric.f1", "settings": {"least": 0.8}}, 1 / 3),
+        ({"signal": "metric.log_loss"}, None),
+        ({"signal": "metric.brier"}, None),
+        ({"signal": "metric.calibration", "detector": "two-sided-mean"}, None),
+    ],
+)
+def test_positives_that_are_missed_are_found_by_each_metric_of_them(
+    tmp_path: Path, watch: Json, limit: float | None
+) -> None:
+    rows = made_rows(6000)
+    for row in range(4000, 6000):
+        if rows["label"][row] == 1 and row % 5 < 3:
+            rows["output"][row], rows["score"][row] = 0, 0.2
+    report = replayed(tmp_path, rows, watch, reference_rows=0)
+    told = line(report)
+    assert told["status"] == "armed"
+    if limit is not None:
+        assert told["parameters"]["limit"] == pytest.approx(limit)
+    assert 4000 < report.alarms[0]["row"] < 4500
+    assert report.alarms[0]["signal"] == watch["signal"]
+
+
 def test_an_operators_function_of_arrays_is_watched(tmp_path: Path) -> None:
     rows = made_rows(6000)
     for row in range(4000, 6000):
