@@ -17,7 +17,7 @@ import pytest
 
 from leadsman.embedded_postgres import EmbeddedPostgres
 from migrations.upgrade import upgrade
-from tests.support.postgres import SPEED_BEFORE_SAFETY, sqlalchemy_url
+from tests.support.postgres import sqlalchemy_url
 from tests.support.serving import ADMIN_KEY, ServingProcess, single
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -35,7 +35,7 @@ INPUT = {"input": [2.0]}
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[tuple[EmbeddedPostgres, str]]:
-    server = EmbeddedPostgres(tmp_path / "postgres", options=SPEED_BEFORE_SAFETY)
+    server = EmbeddedPostgres(tmp_path / "postgres")
     url = server.start()
     asyncio.run(upgrade(sqlalchemy_url(url)))
     yield server, url

@@ -14,7 +14,7 @@ import pytest
 
 from leadsman.embedded_postgres import EmbeddedPostgres
 from migrations.upgrade import upgrade
-from tests.support.postgres import SPEED_BEFORE_SAFETY, sqlalchemy_url
+from tests.support.postgres import sqlalchemy_url
 from tests.support.serving import ADMIN_KEY, ServingProcess, artefact, reference, register, single
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
@@ -188,7 +188,7 @@ def test_a_change_goes_on_without_a_process_that_dies_during_it(
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[tuple[EmbeddedPostgres, str]]:
-    server = EmbeddedPostgres(tmp_path / "postgres", options=SPEED_BEFORE_SAFETY)
+    server = EmbeddedPostgres(tmp_path / "postgres")
     url = server.start()
     asyncio.run(upgrade(sqlalchemy_url(url)))
     yield server, url

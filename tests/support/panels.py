@@ -13,9 +13,16 @@ from tests.support.prometheus import Prometheus
 
 
 def empty_panels(
-    asked: Prometheus, applications: Collection[str], versions: Collection[str]
+    asked: Prometheus,
+    applications: Collection[str],
+    versions: Collection[str],
+    *,
+    within: str | None = None,
 ) -> list[tuple[str, str]]:
-    """Panels one of whose queries finds no series of any application, and the query."""
+    """Panels one of whose queries finds no series of any application, and the query.
+
+    Now, or at any second of a time until now, as a panel that shows that time would.
+    """
     regex = "|".join(versions)
     # What Grafana puts in place of its variables in PromQL, but for the application.
     makes = {"$__rate_interval": "1m", "${version:regex}": regex, "$version": regex, "$segment": ""}
@@ -29,6 +36,8 @@ def empty_panels(
                 expression = expression.replace(name, value)
             for_each = [expression.replace("$application", name) for name in applications]
             assert "$" not in for_each[0], expression
+            if within is not None:
+                for_each = [f"last_over_time(({one})[{within}:1s])" for one in for_each]
             if not any(asked.query(one) for one in dict.fromkeys(for_each)):
                 empty.append((f"{title} / {panel['title']}", expression))
     return empty
