@@ -47,7 +47,9 @@ class Watched:
             for name in asked:
                 path = f"/v1/applications/{name}/predictions"
                 answer = self.serving.post(path, json={"input": row})
-                assert answer.status_code == 200, answer.text
+                # The slow model may still be at its last row: then the next one is refused.
+                refused = name == "hasty" and answer.status_code == 503
+                assert refused or answer.status_code == 200, answer.text
                 if name == "fraud":
                     label = int(row["a"] > 0)
                     labels.append({"prediction_id": answer.json()["id"], "label": label})
