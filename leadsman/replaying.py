@@ -159,7 +159,7 @@ def _show(name: str, report: Report) -> None:
             one["status"],
             one["observations"],
             one["alarms"],
-            one["status_reason"],
+            one["status_reason"] or one["note"],
         )
         for one in report.watches
     )

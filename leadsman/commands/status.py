@@ -79,7 +79,7 @@ def _show(state: dict[str, Any]) -> None:
     )
     columns = ["versions", "watch", "status", "evidence", "observations", "alarms"]
     out.print(table(f"  {health['state']}", columns, rows))
-    for line in not_testing(health["watches"]):
+    for line in (*not_testing(health["watches"]), *merged_segments(health["watches"])):
         out.print(line, markup=False)
     if state["budget"] is not None:
         out.print(_ledger(state["budget"]))
@@ -97,6 +97,13 @@ def not_testing(watches: list[dict[str, Any]]) -> Iterator[str]:
             named.setdefault(key, []).append(name)
     for (status, reason), names in named.items():
         yield f"  {status}, {', '.join(names)}: {reason}"
+
+
+def merged_segments(watches: list[dict[str, Any]]) -> Iterator[str]:
+    """Segments of versions in service in which others are tested together, and why."""
+    for one in watches:
+        if one["note"] and one["in_service"]:
+            yield f"  {one['watch']} of {one['versions']}: {one['note']}"
 
 
 def _ledger(budget: dict[str, Any]) -> Table:

@@ -18,6 +18,7 @@ from monitor.store.budgets import read_budgets
 from monitor.store.standing import read_standing_of
 from monitor.store.summaries import HOUR_S, MINUTE_S, read_summaries
 from monitor.watches import budget
+from monitor.watches.segment_bounds import merged_note
 
 router = APIRouter(tags=["health"])
 
@@ -32,6 +33,8 @@ class WatchHealth(BaseModel):
     versions: str
     status: str
     status_reason: str | None
+    note: str | None
+    """Of a segment in which others are tested together: which."""
     in_service: bool
     observations: int
     statistic: float
@@ -87,7 +90,11 @@ async def application_health(
     route = registry.routes.get(found.id)
     current = route.current if route else None
     lines = []
-    for row in await watches.read_states(connection, list(by_id), whole=False):
+    states = await watches.read_states(connection, list(by_id), whole=False)
+    subjects: dict[int, list[str]] = {number: [] for number in by_id}
+    for row in states:
+        subjects[row.watch_id].append(row.subject)
+    for row in states:
         watch = by_id[row.watch_id]
         parts = [
             registry.versions[int(p)].name
@@ -104,6 +111,7 @@ async def application_health(
                 versions=registry.subject_name(row.subject),
                 status=row.status if in_service else "retired",
                 status_reason=row.status_reason,
+                note=merged_note(watch, row.subject, subjects[watch.id]),
                 in_service=in_service,
                 observations=row.observations,
                 statistic=row.statistic,
@@ -117,8 +125,8 @@ async def application_health(
         )
     opened = await alerts.read_alerts(connection, application_id=found.id, is_open=True)
     standing = await read_standing_of(connection, opened)
-    states = {alert.state for alert in opened}
-    gravest = next((s for s in ("firing", "acknowledged", "pending") if s in states), None)
+    alert_states = {alert.state for alert in opened}
+    gravest = next((s for s in ("firing", "acknowledged", "pending") if s in alert_states), None)
     # What informs may learn for days; an application is learning while its errors are not watched.
     learning = not any(line.status == "armed" for line in lines if line.tier != "info")
     return Health(

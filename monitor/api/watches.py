@@ -8,7 +8,7 @@ from monitor.api.context import Admin, Reader, StateOf, Transaction, named, read
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
-from monitor.errors import InvalidRequestError, NameTakenError
+from monitor.errors import NameTakenError
 from monitor.records import Watch
 from monitor.remedies import rules
 from monitor.settings import Mode
@@ -17,7 +17,7 @@ from monitor.store import watches as store
 from monitor.store.budgets import read_all_budgets, read_budgets
 from monitor.watches import budget
 from monitor.watches.fitting import check_form
-from monitor.watches.watch import GUARANTEED, WatchForm
+from monitor.watches.watch import WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)
 
@@ -81,14 +81,23 @@ async def change_watch(
     watch = await store.read_watch(connection, watch_id)
     given = body.model_dump(exclude_unset=True, exclude_none=True, mode="json")
     if body.settings is not None:
-        given["settings"] = watch.settings | body.settings.model_dump(exclude_unset=True)
+        stated = body.settings.model_dump(exclude_unset=True, mode="json")
+        given["settings"] = watch.settings | stated
     if body.remedy is not None:
         rule = rules.parse(body.remedy, where="/body/remedy")
-        if watch.detector not in GUARANTEED and rules.acts(rule):
-            raise InvalidRequestError(
-                "/body/remedy", "notify or page: the detector has no guarantee", rule[0]["kind"]
-            )
         given |= {"remedy": rule[0]["kind"], "rule": rule}
+    if given.keys() & {"tier", "settings", "remedy"}:
+        form = WatchForm(
+            watch.name,
+            watch.signal,
+            watch.detector,
+            body.tier or watch.tier,
+            given.get("remedy", watch.remedy),
+            given.get("settings", watch.settings),
+            given.get("rule", watch.rule),
+        )
+        check_form(form, where="/body")
+        check_metric(form, state.settings.metric_modules, where="/body")
     if given:
         watch = await store.change_watch(connection, watch_id, given)
     registry = await read_registry(connection)

@@ -27,6 +27,7 @@ from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.watches import budget
 from monitor.watches.resolution import Resolved
+from monitor.watches.segment_bounds import segments_allowed
 from monitor.watches.watch import WatchSettings, settings_of
 
 
@@ -307,23 +308,25 @@ def _arranged(
         # There are no more of them than the setting itself says.
         return divided
     taken = {subject.subject for subject in subjects.values()}
-    return _limited(divided, settings.segments, settings.most_segments, taken)
+    return _limited(divided, settings.segments, segments_allowed(watch), taken)
 
 
 def _limited(
     seen: Observations, segments: Segments, most: int, taken: Collection[str]
 ) -> Observations:
-    """The first segments of each version; what comes after them is OTHER."""
+    """The first segments of each version; what comes after them is OTHER, which is none of them."""
+    rest = f"|{segments.name}={OTHER}"
     count: dict[str, int] = {}
     for name in taken:
-        count[name.partition("|")[0]] = count.get(name.partition("|")[0], 0) + 1
+        if not name.endswith(rest):
+            count[name.partition("|")[0]] = count.get(name.partition("|")[0], 0) + 1
     told = list(seen.names)
     for code in dict.fromkeys(seen.code.tolist()):
         version = told[code].partition("|")[0]
-        if told[code] in taken:
+        if told[code] in taken or told[code].endswith(rest):
             continue
         if count.get(version, 0) >= most:
-            told[code] = f"{version}|{segments.name}={OTHER}"
+            told[code] = f"{version}{rest}"
         else:
             count[version] = count.get(version, 0) + 1
     distinct = list(dict.fromkeys(told))

@@ -17,6 +17,7 @@ from monitor.signals.base import COVERAGE, Observations, observed
 from monitor.signals.custom import asks
 from monitor.watches import budget
 from monitor.watches.entries import ReplaySettings
+from monitor.watches.segment_bounds import merged_note
 from monitor.watches.watch import GUARANTEED
 
 
@@ -182,7 +183,11 @@ class Run:
         lines: list[Json] = []
         for watch in self._watches:
             subjects = list(self._subjects[watch.id].values())
-            lines += [self._line(watch, subject) for subject in subjects]
+            names = [subject.subject for subject in subjects]
+            lines += [
+                self._line(watch, one) | {"note": merged_note(watch, one.subject, names)}
+                for one in subjects
+            ]
             if not subjects:
                 lines.append(self._empty(watch))
         return lines
@@ -217,6 +222,7 @@ class Run:
             "segment": None,
             "status": status,
             "status_reason": reason or None,
+            "note": None,
             "granted": 0.0,
             "observations": 0 if pauses is None else pauses.observations,
             "alarms": 0 if pauses is None else pauses.alarms,

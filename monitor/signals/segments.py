@@ -58,6 +58,15 @@ class Segments(BaseModel):
         return {"time.hour": 24, "time.hour_of_week": 168}.get(self.by)
 
     @property
+    def named(self) -> int:
+        """Segments that the settings themselves tell of; 0 where they are the values that come."""
+        if self.values is not None:
+            return len(self.values)
+        if self.edges is not None:
+            return len(self.edges) + 1
+        return self.bins or self.hours or 0
+
+    @property
     def name(self) -> str:
         """Key or feature."""
         return self.by.partition(".")[2]

@@ -21,7 +21,8 @@ from monitor.signals.base import (
     SERVICE,
     TRAFFIC,
 )
-from monitor.watches.watch import GUARANTEED, WatchForm
+from monitor.watches.segment_bounds import MOST_SEGMENTS
+from monitor.watches.watch import GUARANTEED, WatchForm, WatchSettings
 
 DETECTORS = {
     LOSS: ("bounded-mean", "growing-pool", *RIVER),
@@ -114,6 +115,7 @@ def check_form(form: WatchForm, *, where: str) -> None:
             f"{where}/detector", f"{fitting} for the signal {form.signal}", form.detector
         )
     _check_settings(form, where)
+    _check_segments(form, where)
     rule = form.rule or [{"kind": form.remedy}]
     may_act = form.detector in GUARANTEED
     if not may_act and (rules.acts(rule) or form.tier is Tier.ROLLBACK):
@@ -122,6 +124,20 @@ def check_form(form: WatchForm, *, where: str) -> None:
             "notify and a tier of page or info: the detector has no guarantee",
             rule[0]["kind"],
         )
+
+
+def _check_segments(form: WatchForm, where: str) -> None:
+    settings = WatchSettings.model_validate(form.settings)
+    most = MOST_SEGMENTS[form.tier]
+    named = 0 if settings.segments is None else settings.segments.named
+    for name, wanted in (("most_segments", settings.most_segments or 0), ("segments", named)):
+        if wanted > most:
+            raise InvalidRequestError(
+                f"{where}/settings/{name}",
+                f"at most {most} segments at the tier {form.tier.value}, whose budget they divide "
+                f"(page and info take {MOST_SEGMENTS[Tier.PAGE]})",
+                wanted,
+            )
 
 
 def _check_settings(form: WatchForm, where: str) -> None:

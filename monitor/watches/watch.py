@@ -65,8 +65,10 @@ class WatchSettings(BaseModel):
     """Precision, recall, F1: the least that is accepted; learned when absent."""
     segments: Segments | None = None
     """By what the signal is divided; each part is tested by itself, at the watch's expense."""
-    most_segments: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Segments of one version; what comes after them is OTHER."""
+    most_segments: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Segments of one version; what comes after them is tested together, as OTHER. When absent 5 at
+    the tier rollback, where 24 are the most, and 50 at the others, or as many as `segments`
+    names."""
     unit: Annotated[str, Field(pattern=r"^context\..+$")] | None = None
     """context.KEY whose rows belong together (session, user, job): their mean is one
     observation."""

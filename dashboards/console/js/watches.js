@@ -51,7 +51,7 @@ export function segments(health, colour) {
   if (!mine.length) return null;
   return section("h-segments", "Segments", h("p", { class: "soft small" }, "Parts of the traffic that are watched apart, the worst first."),
     table("Segments, the worst first", ["Segment", "Signal", "Mean, 95 % interval", "Evidence", "Status", "#Observations"], mine.map((w) => [
-      h("span", {}, h("b", {}, part(w.subject.slice(w.subject.indexOf("|") + 1))), h("span", { class: "under mono" }, dot(colour(w.versions)), w.versions.split(" where ")[0])), h("code", {}, w.signal), h("span", {}, h("b", {}, number(w.mean.mean)), h("span", { class: "under" }, interval(w.mean))), w.status === "armed" ? meter(w.statistic) : h("span", { class: "soft small" }, w.status_reason ?? "–"), pill(w.status), count(w.observations)])));
+      h("span", {}, h("b", {}, part(w.subject.slice(w.subject.indexOf("|") + 1))), h("span", { class: "under mono" }, dot(colour(w.versions)), w.versions.split(" where ")[0])), h("code", {}, w.signal), h("span", {}, h("b", {}, number(w.mean.mean)), h("span", { class: "under" }, interval(w.mean))), w.status === "armed" ? meter(w.statistic) : h("span", { class: "soft small" }, w.status_reason ?? "–"), h("span", {}, pill(w.status), w.note ? h("span", { class: "under" }, w.note) : null), count(w.observations)])));
 }
 
 export const evidence = {

@@ -144,6 +144,17 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
     assert (made.status_code, made.json()["budget_per_year"]) == (201, 64 / 195)
     assert client.post("/v1/watches", json=body).json()["code"] == "name_taken"
     number = made.json()["id"]
+    many = {"settings": {"segments": {"by": "context.region"}, "most_segments": 100}}
+    for change, name in (
+        ({"settings": {"horizon": 10}}, "horizon"),
+        (many | {"tier": "rollback"}, "most_segments"),
+    ):
+        refused = client.patch(f"/v1/watches/{number}", json=change)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["path"] == f"/body/settings/{name}"
+    assert client.patch(f"/v1/watches/{number}", json=many).json()["tier"] == "page"
+    refused = client.patch(f"/v1/watches/{number}", json={"tier": "rollback"})
+    assert refused.json()["errors"][0]["path"] == "/body/settings/most_segments"
     off = client.patch(f"/v1/watches/{number}", json={"enabled": False})
     assert off.json()["budget_per_year"] is None
     assert client.delete(f"/v1/watches/{number}").status_code == 204

@@ -1,6 +1,6 @@
 """`leadsman status` says why a watch does not test."""
 
-from leadsman.commands.status import not_testing
+from leadsman.commands.status import merged_segments, not_testing
 
 LEARNING = "learning: 75 of 500 rows"
 
@@ -25,4 +25,12 @@ def test_each_reason_is_told_once_with_the_watches_that_give_it() -> None:
     assert list(told) == [
         "  learning, loss of v2 (region=LI), score of v2: 75 of 500 rows",
         "  refused, loss_rollback of v2: Set block to 1440.",
+    ]
+
+
+def test_where_segments_are_merged_segments_is_told_of_versions_in_service() -> None:
+    told = {"watch": "loss_by_shop", "versions": "v2 where shop=OTHER", "note": "Tested together."}
+    lines = [told | {"in_service": True}, told | {"in_service": False}]
+    assert list(merged_segments([*lines, told | {"in_service": True, "note": None}])) == [
+        "  loss_by_shop of v2 where shop=OTHER: Tested together."
     ]
