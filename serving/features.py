@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from serving.errors import FieldError, InvalidSchemaError, shown
+from serving.patterns import Pattern
 
 Kind = Literal["number", "integer", "boolean", "string"]
 
@@ -46,7 +47,7 @@ class Feature:
     enum: tuple[Any, ...] | None
     bounds: tuple[tuple[str, float], ...]
     """Keyword and limit, of numbers and of the length of strings."""
-    pattern: re.Pattern[str] | None
+    pattern: Pattern | None
 
     @property
     def annotation(self) -> Any:
@@ -69,7 +70,7 @@ class Feature:
             words = f"one of {shown(list(self.enum))}"
         words += "".join(f", {_BOUNDS[keyword][1]} {limit:g}" for keyword, limit in self.bounds)
         if self.pattern is not None:
-            words += f", matching {self.pattern.pattern}"
+            words += f", {self.pattern}"
         return f"{words}, or null" if self.nullable else words
 
     def fault(self, value: Any) -> str | None:
@@ -81,7 +82,7 @@ class Feature:
         measure = len(value) if self.kind == "string" else value
         if any(not _BOUNDS[keyword][0](measure, limit) for keyword, limit in self.bounds):
             return self.expected
-        if self.pattern is not None and self.pattern.search(value) is None:
+        if self.pattern is not None and not self.pattern.fits(value):
             return self.expected
         if self.enum is not None and not any(_same(value, one) for one in self.enum):
             return self.expected
@@ -207,14 +208,7 @@ def _feature(
     elif kind == "string":
         allowed = _KEYWORDS | _STRING_KEYWORDS
     errors += _unknown(path, one, allowed)
-    pattern = None
-    if "pattern" in one:
-        try:
-            pattern = re.compile(one["pattern"])
-        except (re.error, TypeError) as error:
-            errors.append(
-                _error(f"{path}/pattern", f"a regular expression ({error})", one["pattern"])
-            )
+    pattern = _pattern(one["pattern"], f"{path}/pattern", errors) if "pattern" in one else None
     for keyword in (_NUMBER_KEYWORDS | _STRING_KEYWORDS) & one.keys() - {"pattern"}:
         limit = one[keyword]
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not _finite(limit):
@@ -227,6 +221,17 @@ def _feature(
     bounds = tuple((key, one[key]) for key in _BOUNDS if key in one)
     values = None if enum is None else tuple(value for value in enum if value is not None)
     return Feature(name, kind, nullable, optional, values, bounds, pattern)
+
+
+def _pattern(given: Any, path: str, errors: list[FieldError]) -> Pattern | None:
+    if not isinstance(given, str):
+        errors.append(_error(path, "a regular expression", given))
+        return None
+    try:
+        return Pattern(given)
+    except ValueError as error:
+        errors.append(_error(path, f"a regular expression of linear time ({error})", given))
+        return None
 
 
 def _unknown(path: str, given: Mapping[str, Any], allowed: set[str]) -> list[FieldError]:
