@@ -48,9 +48,16 @@ def _sentence(kind: str, alarm: Alarm, application: Application, registry: Regis
         "service.traffic": f"requests to {new} have stopped",
         "label.delay": f"labels of {new} take another time to come: {change or 'not the usual'}",
         "label.coverage": f"{share} of predictions of {new} get no label in time",
-        "metric": f"{member} of {new} is worse than it should be",
+        "metric": _of_metric(member, new, evidence.get("parameters") or {}),
     }
     return sentences.get(sort_of(kind), f"{kind} of {new} changed")
+
+
+def _of_metric(member: str, version: str, parameters: Json) -> str:
+    if "quantile" in parameters:
+        about = f"forecasts of the {parameters['quantile']:g} quantile by {version}"
+        return f"{about} are worse than they should be"
+    return f"{member} of {version} is worse than it should be"
 
 
 _FAULTY = "missing, out of range or never seen before"
@@ -76,6 +83,9 @@ def measure(kind: str, change: str | None, parameters: Json | None = None) -> tu
     """
     member, sort = member_of(kind), sort_of(kind)
     lacks = parameters is not None and (parameters.get("inverted") or "pairs" in parameters)
+    metric = f"what {member} lacks to 1" if lacks else f"the mean of {member}"
+    if parameters is not None and "quantile" in parameters:
+        metric = f"the mean loss of forecasts of the {parameters['quantile']:g} quantile"
     names: dict[str, str] = {
         "loss": "the mean loss",
         "loss_difference": "the difference of the losses on the same rows",
@@ -91,7 +101,7 @@ def measure(kind: str, change: str | None, parameters: Json | None = None) -> tu
         "service.traffic": "the pause between requests",
         "label.delay": "the mean delay of labels in seconds",
         "label.coverage": "the share of predictions without a label in time",
-        "metric": f"what {member} lacks to 1" if lacks else f"the mean of {member}",
+        "metric": metric,
     }
     if change is not None and change.endswith(MORE_OFTEN):
         return f"the share of {change.removesuffix(MORE_OFTEN)}", "share"

@@ -16,6 +16,7 @@ from monitor.records import Json, Watch
 from monitor.settings import Tier
 from monitor.signals.base import AUC
 from monitor.watches.normal import (
+    about_metric,
     is_inverted,
     is_unbounded,
     ranks_of,
@@ -59,6 +60,7 @@ def begin_gathered(
         clip = float(np.quantile(np.abs(reference), 0.995)) or 1.0
     parameters: Json = {
         **_how(watch, settings),
+        **about_metric(signal, settings),
         "clip": clip,
         "inverted": is_inverted(signal, settings),
         "head_start": settings.head_start,

@@ -34,10 +34,17 @@ COVERAGE = "label.coverage"
 METRICS = "metric.*"
 AUC = "metric.auc"
 """Of each positive, the share of fresh negatives that were scored above it: its mean is 1 - AUC."""
+QUANTILE = "metric.quantile"
+"""Loss of a forecast of a quantile; `metric.quantile.NAME` where several are watched."""
 CANARY_DIFFERENCE = "canary_difference"
 """Losses of a champion and a canary that answer different rows, dealt out by chance."""
 SIGNALS = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE, OUTPUT, SCORE, DELAY)
 """What a watch may name, besides TRAFFIC, COVERAGE, the families and their members."""
+
+
+def is_of(signal: str, metric: str) -> bool:
+    """Whether a signal is a metric or one of its members, which a further name tells apart."""
+    return signal == metric or signal.startswith(f"{metric}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Signals that are read only where a watch asks for them: AUC, and operators' own metrics."""
+"""Signals that are read only where a watch asks for them: AUC, quantiles, operators' metrics."""
 
 import importlib
 import logging
@@ -12,9 +12,9 @@ from monitor.feed.columns import Ints
 from monitor.feed.join import Stretch
 from monitor.records import Registry, Watch
 from monitor.signals.arrivals import scores_of
-from monitor.signals.base import AUC, Observations, coded
-from monitor.signals.metrics import happened
-from monitor.watches.watch import WatchForm
+from monitor.signals.base import AUC, QUANTILE, Observations, coded, is_of
+from monitor.signals.metrics import USUAL_QUANTILE, happened, quantile_loss
+from monitor.watches.watch import WatchForm, settings_of
 
 log = logging.getLogger("monitor.signals.custom")
 
@@ -79,7 +79,8 @@ def check_metric(form: WatchForm, modules: Sequence[str], *, where: str) -> None
 
 def asks(watch: Watch) -> bool:
     """Whether a watch's signal is read for it alone."""
-    return watch.signal == AUC or watch.settings.get("metric") is not None
+    own = watch.settings.get("metric") is not None
+    return own or watch.signal == AUC or is_of(watch.signal, QUANTILE)
 
 
 class MetricFailedError(ValueError):
@@ -112,15 +113,20 @@ def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observation
     if not len(row):
         return None
     dealt: Floats | None = None
-    if path is None:
+    task = registry.applications[watch.application_id].task
+    if path is not None:
+        value = _applied(watch, path, stretch, row, label)
+        known = np.isfinite(value)
+    elif is_of(watch.signal, QUANTILE):
+        if task != "regression":
+            return None
+        value = _of_quantile(watch, stretch, row, label)
+        known = np.isfinite(value)
+    else:
         truth = happened(stretch.labels.value.take(label))
-        task = registry.applications[watch.application_id].task
         value = scores_of(stretch, row, task)
         dealt = np.column_stack([truth, np.ones(len(row))])
         known = np.isfinite(value) & ~np.isnan(truth)
-    else:
-        value = _applied(watch, path, stretch, row, label)
-        known = np.isfinite(value)
     if not known.any():
         return None
     code, names = coded(answers.version[row[known]])
@@ -135,6 +141,12 @@ def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observation
         row=row[known],
         dealt=None if dealt is None else dealt[known],
     )
+
+
+def _of_quantile(watch: Watch, stretch: Stretch, row: Ints, label: Ints) -> Floats:
+    output = stretch.answers.output.take(row).numbers()
+    truth = stretch.labels.value.take(label).numbers()
+    return quantile_loss(output - truth, settings_of(watch).quantile or USUAL_QUANTILE)
 
 
 def _applied(watch: Watch, path: str, stretch: Stretch, row: Ints, label: Ints) -> Floats:

@@ -17,8 +17,8 @@ MOST_CLASSES = 50
 hold a handful of rows."""
 LEAST_SHARE = 1e-15
 """A score of 0 for what came true counts as this in the log loss."""
-QUANTILE = 0.9
-"""Of the quantile loss."""
+USUAL_QUANTILE = 0.9
+"""Of the quantile loss, where a watch states none."""
 
 
 def metrics(
@@ -32,12 +32,11 @@ def metrics(
     output, truth = stretch.answers.output.take(row), stretch.labels.value.take(label)
     if task == "regression":
         error = output.numbers() - truth.numbers()
-        quantile = np.maximum(-QUANTILE * error, (1 - QUANTILE) * error)
         table = {
             "absolute": np.abs(error),
             "squared": np.square(error),
             "bias": error,
-            "quantile": quantile,
+            "quantile": quantile_loss(error, USUAL_QUANTILE),
         }
         return tuple(table), np.stack(list(table.values()), axis=1)
     said, true = class_codes(output, truth)
@@ -56,6 +55,23 @@ def metrics(
             }
             table |= named
     return tuple(table), np.stack(list(table.values()), axis=1)
+
+
+def quantile_loss(error: Floats, quantile: float) -> Floats:
+    """Loss of forecasts of a quantile, least on the average where they are that quantile.
+
+    Parameters
+    ----------
+    error : shape (n,)
+        Forecast less what came, in the label's unit.
+    quantile
+        In (0, 1): the share of rows in which what comes lies below a good forecast.
+
+    References
+    ----------
+    R. Koenker and G. Bassett, Econometrica 46(1), 1978, 33-50.
+    """
+    return np.maximum(-quantile * error, (1 - quantile) * error)
 
 
 def _of_class(name: str, said: NDArray[np.bool_], true: NDArray[np.bool_]) -> dict[str, Floats]:

@@ -17,9 +17,11 @@ from monitor.signals.base import (
     METRICS,
     OUTPUT,
     QUALITY,
+    QUANTILE,
     SCORE,
     SERVICE,
     TRAFFIC,
+    is_of,
 )
 from monitor.watches.segment_bounds import MOST_SEGMENTS
 from monitor.watches.watch import GUARANTEED, WatchForm, WatchSettings
@@ -38,6 +40,7 @@ DETECTORS = {
     QUALITY: ("bounded-mean",),
     SERVICE: ("bounded-mean",),
     AUC: ("bounded-mean",),
+    QUANTILE: ("bounded-mean",),
     METRICS: ("bounded-mean", "two-sided-mean"),
 }
 """Which detectors fit which signal."""
@@ -78,6 +81,8 @@ def settings_for(signal: str, detector: str) -> frozenset[str]:
     if family == "metric":
         known |= {"metric"} if member not in ("*", "auc") else set()
         known |= {"least"} if detector == "bounded-mean" else set()
+    if is_of(signal, QUANTILE):
+        known |= {"quantile"}
     if signal == AUC:
         known = (known | {"negatives"}) - {"unit", "gap", "clip"}
     if signal == COVERAGE:
@@ -87,6 +92,8 @@ def settings_for(signal: str, detector: str) -> frozenset[str]:
 
 def detectors_for(signal: str) -> tuple[str, ...]:
     """Detectors that fit a signal, a member of a family too; none where there is no such signal."""
+    if is_of(signal, QUANTILE):
+        return DETECTORS[QUANTILE]
     family = signal.partition(".")[0] + ".*"
     return DETECTORS.get(signal, DETECTORS.get(family, ()))
 
@@ -150,7 +157,12 @@ def _check_settings(form: WatchForm, where: str) -> None:
                 f"a setting of {form.detector} for the signal {form.signal}: {known}",
                 value,
             )
-    for one, other in (("unit", "block"), ("limit", "least"), ("mature_after", "unit")):
+    for one, other in (
+        ("unit", "block"),
+        ("limit", "least"),
+        ("mature_after", "unit"),
+        ("metric", "quantile"),
+    ):
         both = form.settings.get(one) is not None and form.settings.get(other) is not None
         if both and form.settings[other] != "recommended":
             raise InvalidRequestError(

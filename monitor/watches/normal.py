@@ -12,7 +12,8 @@ from drift.ranks.numeric import edges_from
 from drift.ranks.tolerant import calibrated
 from monitor.records import Json, Watch
 from monitor.settings import Tier
-from monitor.signals.base import AUC, COVERAGE, LOSS
+from monitor.signals.base import AUC, COVERAGE, LOSS, QUANTILE, is_of
+from monitor.signals.metrics import USUAL_QUANTILE
 from monitor.watches.resolution import (
     MAX_LIMIT,
     MIN_BLOCKS,
@@ -233,7 +234,7 @@ def two_sided_of(settings: WatchSettings, values: Floats) -> Resolved:
     )
 
 
-UNBOUNDED = ("metric.log_loss", "metric.absolute", "metric.squared", "metric.quantile")
+UNBOUNDED = ("metric.log_loss", "metric.absolute", "metric.squared", QUANTILE)
 """Metrics without a greatest value."""
 TWO_SIDED = ("bias", "calibration")
 """Metrics whose mean may be wrong on either side."""
@@ -242,7 +243,8 @@ TWO_SIDED = ("bias", "calibration")
 def is_unbounded(signal: str, settings: WatchSettings, task: str) -> bool:
     """Whether a signal has no greatest value, so that one must be set or learned."""
     of_numbers = signal == LOSS and task == "regression"
-    return of_numbers or signal in UNBOUNDED or settings.metric is not None
+    unbounded = any(is_of(signal, metric) for metric in UNBOUNDED)
+    return of_numbers or unbounded or settings.metric is not None
 
 
 def is_inverted(signal: str, settings: WatchSettings) -> bool:
@@ -253,6 +255,13 @@ def is_inverted(signal: str, settings: WatchSettings) -> bool:
     return member.split(".")[0] in HIGHER_IS_BETTER or (
         settings.metric is not None and settings.least is not None
     )
+
+
+def about_metric(signal: str, settings: WatchSettings) -> Json:
+    """What its text says of a metric besides its name."""
+    if is_of(signal, QUANTILE) and settings.metric is None:
+        return {"quantile": settings.quantile or USUAL_QUANTILE}
+    return {}
 
 
 def stated_limit(settings: WatchSettings, signal: str) -> float | None:
@@ -286,6 +295,7 @@ def _rate(
         "clip": clip,
         "head_start": settings.head_start,
         "inverted": inverted,
+        **about_metric(signal, settings),
     } | _unit(block, why)
     limit = stated_limit(settings, signal)
     if signal == COVERAGE:

@@ -76,6 +76,8 @@ class WatchSettings(BaseModel):
     """Rows of others after which a unit is complete."""
     metric: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """package.module:function of an operator's metric: outputs and labels to a value a row."""
+    quantile: Fraction | None = None
+    """metric.quantile: the quantile that the outputs forecast; 0.9 when absent."""
     quiet_after: Annotated[float, Field(gt=0)] | None = None
     """service.traffic: seconds without a request that count as quiet; learned when absent."""
     horizon: Annotated[float, Field(gt=0)] = 3600.0

@@ -303,6 +303,17 @@ CASES: dict[str, Case] = {
         ),
         [],
     ),
+    "quantile": (
+        watch("low", "metric.quantile.low", "bounded-mean"),
+        alarm(
+            "metric.quantile.low",
+            interval(1.75, 1.6, 1.9, 600),
+            interval(3.99, 3.7, 4.3, 84),
+            parameters={"limit": 0.04, "clip": 60.0, "block": 1, "quantile": 0.1},
+            **RATE,
+        ),
+        [],
+    ),
     "new_version": (
         watch("score", "score", "ranks"),
         alarm(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from monitor.signals.metrics import metrics
+from monitor.signals.metrics import metrics, quantile_loss
 from tests.support.stretches import stretch_of
 
 Values = dict[str, np.ndarray]
@@ -84,6 +84,9 @@ def test_numbers() -> None:
     assert mean(found["squared"]) == pytest.approx(oracle.mean_squared_error(truth, said))
     pinball = oracle.mean_pinball_loss(truth, said, alpha=0.9)
     assert mean(found["quantile"]) == pytest.approx(pinball)
+    for quantile in (0.05, 0.5, 0.95):
+        pinball = oracle.mean_pinball_loss(truth, said, alpha=quantile)
+        assert mean(quantile_loss(said - truth, quantile)) == pytest.approx(pinball)
     assert mean(found["bias"]) == pytest.approx((said - truth).mean())
 
 

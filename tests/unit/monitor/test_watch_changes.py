@@ -133,6 +133,13 @@ def test_what_was_applied_or_exported_changes_nothing_when_applied_again(
         ({"signal": "metric.f1", "settings": {"limit": 0.1, "least": 0.7}}, "/settings/least"),
         ({"settings": {"unit": "context.user", "mature_after": 60}}, "/settings/unit"),
         ({"signal": "metric.auc", "settings": {"unit": "context.user"}}, "/settings/unit"),
+        ({"settings": {"quantile": 0.5}}, "/settings/quantile"),
+        ({"signal": "metric.absolute", "settings": {"quantile": 0.5}}, "/settings/quantile"),
+        (
+            {"signal": "metric.quantile", "settings": {"metric": "a:b", "quantile": 0.5}},
+            "/settings/quantile",
+        ),
+        ({"signal": "metric.quantile.low", "detector": "two-sided-mean"}, "/detector"),
         (
             {"signal": "label.coverage", "settings": {"segments": {"by": "context.region"}}},
             "/settings/segments",

@@ -105,7 +105,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_files_in_the_documentation_are_read(tmp_path: Path) -> None:
     page = Path(__file__).parents[3] / "docs" / "watches.md"
     found = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
-    assert len(found) == 4
+    assert len(found) == 5
     for text in found:
         path = tmp_path / "watches.yaml"
         path.write_text(text)

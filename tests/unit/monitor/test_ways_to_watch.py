@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from sklearn import metrics as oracle
 
 from drift.streaming.river_adapter import NAMES
 from monitor.errors import InvalidRequestError
@@ -127,6 +128,44 @@ def test_positives_that_are_missed_are_found_by_each_metric_of_them(
         assert told["parameters"]["limit"] == pytest.approx(limit)
     assert 4000 < report.alarms[0]["row"] < 4500
     assert report.alarms[0]["signal"] == watch["signal"]
+
+
+def test_forecasts_of_several_quantiles_are_watched_side_by_side(tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(11), made_rows(4000)
+    truth = rng.normal(100, 10, 4000)
+    # The outputs forecast the .1 quantile, then the middle: worse for who wants a low one, better
+    # for who wants a high one.
+    low = np.where(np.arange(4000) >= 3000, 100.0, 87.2)
+    rows["label"], rows["output"] = truth.tolist(), low.tolist()
+    del rows["score"]
+    watches = [
+        {"name": "usual", "signal": "metric.quantile", "settings": {"clip": 60}},
+        *(
+            {
+                "name": name,
+                "signal": f"metric.quantile.{name}",
+                "settings": {"quantile": quantile, "clip": 60, "tolerance": 0.002},
+            }
+            for name, quantile in (("low", 0.1), ("high", 0.75))
+        ),
+    ]
+    given = ReplaySettings.model_validate({"watches": watches, "reference_rows": 0})
+    report = replay_file(write(rows, tmp_path / "rows.parquet"), watches=given)
+    told = {one["name"]: one["parameters"] for one in report.watches}
+    for name, quantile in (("usual", 0.9), ("low", 0.1), ("high", 0.75)):
+        pinball = oracle.mean_pinball_loss(truth[:500], low[:500], alpha=quantile)
+        assert told[name]["quantile"] == quantile
+        assert told[name]["reference_mean"] * 60 == pytest.approx(pinball)
+    assert {alarm["signal"] for alarm in report.alarms} == {"metric.quantile.low"}
+    assert 3000 < report.alarms[0]["row"] < 3300
+
+
+@pytest.mark.parametrize("quantile", [0, 1, 1.5, "median"])
+def test_a_quantile_lies_between_0_and_1(quantile: object) -> None:
+    watch = {"name": "low", "signal": "metric.quantile", "settings": {"quantile": quantile}}
+    with pytest.raises(ValidationError) as refused:
+        ReplaySettings.model_validate({"watches": [watch]})
+    assert refused.value.errors()[0]["loc"] == ("watches", 0, "settings", "quantile")
 
 
 def test_an_operators_function_of_arrays_is_watched(tmp_path: Path) -> None:
