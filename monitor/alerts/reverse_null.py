@@ -44,12 +44,13 @@ def null_of(watch: Watch, alarm: Alarm) -> Null | None:
     told = partial(number, share=figure == "share")
     if "pairs" in parameters and "limit" in parameters:
         limit = float(parameters["limit"])
-        least = number(1 - limit)
+        least, of = number(1 - limit), watch.signal.partition("auc.")[2]
+        area = f"the AUC of class {of}" if of else "the AUC"
         return Null(
             {"kind": "pairs", "negatives": int(parameters["pairs"]), "scale": 1.0},
             limit,
-            f"the AUC is at most {least}",
-            f"the AUC is above {least}",
+            f"{area} is at most {least}",
+            f"{area} is above {least}",
             limit,
             about="auc",
         )

@@ -30,6 +30,7 @@ from monitor.watches import budget
 from monitor.watches.budget import Own
 from monitor.watches.changes import Change, changes, told_apart, wanted_of
 from monitor.watches.entries import WatchEntry
+from monitor.watches.fitting import check_task
 
 router = APIRouter(
     prefix="/v1/applications/{application}",
@@ -73,6 +74,7 @@ async def put_watches(
     wanted = wanted_of(body.watches, defaults=body.defaults, mode=state.settings.remedy_mode)
     for number, one in enumerate(wanted[: len(body.watches)]):
         where = f"/body/watches/{number}"
+        check_task(one.form, found.task, where=where)
         check_metric(one.form, state.settings.metric_modules, where=where)
     # Those that the monitor's next turn would make.
     await store.add_default_watches(connection, [found.id], state.settings.remedy_mode)

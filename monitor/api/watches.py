@@ -16,7 +16,7 @@ from monitor.signals.custom import check_metric
 from monitor.store import watches as store
 from monitor.store.budgets import read_all_budgets, read_budgets
 from monitor.watches import budget
-from monitor.watches.fitting import check_form
+from monitor.watches.fitting import check_form, check_task
 from monitor.watches.watch import WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)
@@ -60,6 +60,7 @@ async def make_watch(
         rule,
     )
     check_form(form, where="/body")
+    check_task(form, application.task, where="/body")
     check_metric(form, state.settings.metric_modules, where="/body")
     mode = body.mode if rules.acts(rule) else Mode.OBSERVE
     watch = await store.add_watch(connection, application.id, form, mode)

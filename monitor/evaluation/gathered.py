@@ -14,7 +14,7 @@ from monitor.evaluation.detector_state import Subject
 from monitor.feed.rows import Steps
 from monitor.records import Json, Watch
 from monitor.settings import Tier
-from monitor.signals.base import AUC
+from monitor.signals.base import AUC, is_of
 from monitor.watches.normal import (
     about_metric,
     is_inverted,
@@ -35,7 +35,7 @@ NEGATIVES = 4
 
 def gathers(watch: Watch, settings: WatchSettings) -> bool:
     """Whether several rows make one step, by a key of theirs."""
-    return settings.unit is not None or watch.signal == AUC
+    return settings.unit is not None or is_of(watch.signal, AUC)
 
 
 def begin_gathered(
@@ -118,7 +118,7 @@ def _resolve(
 
 
 def _how(watch: Watch, settings: WatchSettings) -> Json:
-    if watch.signal == AUC:
+    if is_of(watch.signal, AUC):
         count = settings.negatives or NEGATIVES
         return {
             "pairs": count,

@@ -13,7 +13,8 @@ from monitor.feed.join import Stretch
 from monitor.records import Registry, Watch
 from monitor.signals.arrivals import scores_of
 from monitor.signals.base import AUC, QUANTILE, Observations, coded, is_of
-from monitor.signals.metrics import USUAL_QUANTILE, happened, quantile_loss
+from monitor.signals.inputs import codes_of
+from monitor.signals.metrics import USUAL_QUANTILE, happened, places_of, quantile_loss
 from monitor.watches.watch import WatchForm, settings_of
 
 log = logging.getLogger("monitor.signals.custom")
@@ -80,11 +81,11 @@ def check_metric(form: WatchForm, modules: Sequence[str], *, where: str) -> None
 def asks(watch: Watch) -> bool:
     """Whether a watch's signal is read for it alone."""
     own = watch.settings.get("metric") is not None
-    return own or watch.signal == AUC or is_of(watch.signal, QUANTILE)
+    return own or is_of(watch.signal, AUC) or is_of(watch.signal, QUANTILE)
 
 
 class MetricFailedError(ValueError):
-    """An operator's metric raised, or gave no value a row.
+    """A metric cannot be told of the rows: an operator's raised, or there is no such class.
 
     Parameters
     ----------
@@ -103,7 +104,8 @@ def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observation
     Raises
     ------
     MetricFailedError
-        If the operator's function does not give a number for each row.
+        If the operator's function does not give a number for each row, or scores and labels hold no
+        class of the name.
     """
     path = watch.settings.get("metric")
     answers, joined = stretch.answers, stretch.labelled
@@ -123,8 +125,7 @@ def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observation
         value = _of_quantile(watch, stretch, row, label)
         known = np.isfinite(value)
     else:
-        truth = happened(stretch.labels.value.take(label))
-        value = scores_of(stretch, row, task)
+        value, truth = _ranked(watch, stretch, row, label, task)
         dealt = np.column_stack([truth, np.ones(len(row))])
         known = np.isfinite(value) & ~np.isnan(truth)
     if not known.any():
@@ -141,6 +142,44 @@ def asked_for(watch: Watch, stretch: Stretch, registry: Registry) -> Observation
         row=row[known],
         dealt=None if dealt is None else dealt[known],
     )
+
+
+def _ranked(
+    watch: Watch, stretch: Stretch, row: Ints, label: Ints, task: str
+) -> tuple[Floats, Floats]:
+    """Scores, and 1 beside the score of a positive; NaN where a row has none."""
+    version, labels = int(stretch.answers.version[row[0]]), stretch.labels.value.take(label)
+    scores = stretch.answers.scores.take(row)
+    count = int(scores.length.max(initial=0)) // 8
+    if watch.signal == AUC:
+        if task == "multiclass":
+            said = f"An AUC is of one class against the rest: watch {AUC}.CLASS, with"
+            raise MetricFailedError(f"{said} {_classes(count)}.", version)
+        return scores_of(stretch, row, task), happened(labels)
+    value, number = np.full(len(row), np.nan), int(watch.signal.removeprefix(f"{AUC}."))
+    if not count:
+        return value, value
+    if count == 1:
+        raise MetricFailedError("The rows hold one score each, none of each class.", version)
+    if number >= count:
+        said = f"The version gives no score of a class {number}: there are {_classes(count)}."
+        raise MetricFailedError(said, version)
+    truth = places_of(labels, count)
+    if np.isnan(truth).all():
+        names = ", ".join(sorted(codes_of(labels)[1].values())[:MOST_NAMES])
+        said = f"Labels say no class by the number of its score, {_classes(count)}: they are"
+        raise MetricFailedError(f"{said} {names or 'empty'}.", version)
+    mine = scores.length == 8 * count
+    value[mine] = scores.take(mine).floats(count)[:, number]
+    return value, np.where(np.isnan(truth), np.nan, truth == number)
+
+
+MOST_NAMES = 5
+"""Labels that are named to say what labels are like."""
+
+
+def _classes(count: int) -> str:
+    return f"classes 0 to {count - 1}" if count else "the number of its score, from 0"
 
 
 def _of_quantile(watch: Watch, stretch: Stretch, row: Ints, label: Ints) -> Floats:

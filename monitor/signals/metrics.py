@@ -17,6 +17,18 @@ MOST_CLASSES = 50
 hold a handful of rows."""
 LEAST_SHARE = 1e-15
 """A score of 0 for what came true counts as this in the log loss."""
+OF_TASK = {
+    "regression": ("absolute", "squared", "bias", "quantile"),
+    "binary": (
+        *("error", "log_loss", "brier", "calibration"),
+        *("precision", "recall", "f1", "auc"),
+    ),
+    "multiclass": (
+        *("error", "log_loss", "brier", "calibration", "calibration.CLASS"),
+        *("precision.CLASS", "recall.CLASS", "f1.CLASS", "auc.CLASS"),
+    ),
+}
+"""Metrics of each task, by name."""
 USUAL_QUANTILE = 0.9
 """Of the quantile loss, where a watch states none."""
 
@@ -135,13 +147,12 @@ def _of_two(score: Floats, happened: Floats) -> dict[str, Floats]:
 
 def _of_many(stretch: Stretch, row: Ints, label: Ints) -> dict[str, Floats]:
     """From the scores of all classes, where labels are the numbers of the scores, from 0."""
-    truth = stretch.labels.value.take(label).numbers()
     scores = stretch.answers.scores.take(row)
     count = int(scores.length.max(initial=0)) // 8
     if not 2 < count <= MOST_CLASSES:
         return {}
-    mine = (scores.length == 8 * count) & (truth >= 0) & (truth < count)
-    mine &= truth == np.floor(truth)
+    truth = places_of(stretch.labels.value.take(label), count)
+    mine = (scores.length == 8 * count) & ~np.isnan(truth)
     if not mine.any():
         return {}
     block, true = scores.take(mine).floats(count), truth[mine].astype(np.int64)
@@ -156,6 +167,13 @@ def _of_many(stretch: Stretch, row: Ints, label: Ints) -> dict[str, Floats]:
         found[name] = np.full(len(row), np.nan)
         found[name][mine] = values
     return found
+
+
+def places_of(label: Texts, count: int) -> Floats:
+    """Shape (n,): labels that are the numbers of scores, from 0 to less than `count`; else NaN."""
+    truth = label.numbers()
+    is_place = (truth >= 0) & (truth < count) & (truth == np.floor(truth))
+    return np.where(is_place, truth, np.nan)
 
 
 def happened(label: Texts) -> Floats:

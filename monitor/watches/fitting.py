@@ -23,6 +23,7 @@ from monitor.signals.base import (
     TRAFFIC,
     is_of,
 )
+from monitor.signals.metrics import OF_TASK
 from monitor.watches.segment_bounds import MOST_SEGMENTS
 from monitor.watches.watch import GUARANTEED, WatchForm, WatchSettings
 
@@ -76,14 +77,14 @@ def settings_for(signal: str, detector: str) -> frozenset[str]:
     """Names of the settings that a watch of this signal by this detector looks at."""
     known = set(SETTINGS.get(detector, ()))
     family, _, member = signal.partition(".")
-    if signal == LOSS or (family == "metric" and signal != AUC):
+    if signal == LOSS or (family == "metric" and not is_of(signal, AUC)):
         known |= _LABELLED
     if family == "metric":
-        known |= {"metric"} if member not in ("*", "auc") else set()
+        known |= {"metric"} if member != "*" and not is_of(signal, AUC) else set()
         known |= {"least"} if detector == "bounded-mean" else set()
     if is_of(signal, QUANTILE):
         known |= {"quantile"}
-    if signal == AUC:
+    if is_of(signal, AUC):
         known = (known | {"negatives"}) - {"unit", "gap", "clip"}
     if signal == COVERAGE:
         known = (known | {"horizon"}) - _WHOLE
@@ -92,8 +93,9 @@ def settings_for(signal: str, detector: str) -> frozenset[str]:
 
 def detectors_for(signal: str) -> tuple[str, ...]:
     """Detectors that fit a signal, a member of a family too; none where there is no such signal."""
-    if is_of(signal, QUANTILE):
-        return DETECTORS[QUANTILE]
+    for metric in (AUC, QUANTILE):
+        if is_of(signal, metric):
+            return DETECTORS[metric]
     family = signal.partition(".")[0] + ".*"
     return DETECTORS.get(signal, DETECTORS.get(family, ()))
 
@@ -121,6 +123,7 @@ def check_form(form: WatchForm, *, where: str) -> None:
         raise InvalidRequestError(
             f"{where}/detector", f"{fitting} for the signal {form.signal}", form.detector
         )
+    _check_class(form.signal, where)
     _check_settings(form, where)
     _check_segments(form, where)
     rule = form.rule or [{"kind": form.remedy}]
@@ -131,6 +134,43 @@ def check_form(form: WatchForm, *, where: str) -> None:
             "notify and a tier of page or info: the detector has no guarantee",
             rule[0]["kind"],
         )
+
+
+def _check_class(signal: str, where: str) -> None:
+    one = signal.removeprefix(f"{AUC}.")
+    if signal != AUC and is_of(signal, AUC) and not (one.isascii() and one.isdigit()):
+        expected = f"{AUC}, or {AUC}.CLASS with the number of the class's score, from 0"
+        raise InvalidRequestError(f"{where}/signal", expected, signal)
+
+
+def check_task(form: WatchForm, task: str, *, where: str) -> None:
+    """Refuse a watch of a metric that the application's task has not.
+
+    Parameters
+    ----------
+    task
+        binary, multiclass or regression.
+
+    Raises
+    ------
+    InvalidRequestError
+        Naming the signal below `where`, with the metrics that there are.
+    """
+    family, _, member = form.signal.partition(".")
+    if family != "metric" or member == "*" or form.settings.get("metric") is not None:
+        return
+    name, _, one = member.partition(".")
+    there = OF_TASK[task]
+    # Each class of two has the metrics of a class as well, but one AUC is that of both.
+    of_class = task == "binary" and name in ("precision", "recall", "f1")
+    if one and name != "quantile" and not of_class:
+        fits = f"{name}.CLASS" in there
+    else:
+        fits = name in there
+    if not fits:
+        known = ", ".join(f"metric.{name}" for name in there)
+        expected = f"a metric of {task}, {known}, or one of your own with the setting metric"
+        raise InvalidRequestError(f"{where}/signal", expected, form.signal)
 
 
 def _check_segments(form: WatchForm, where: str) -> None:

@@ -250,7 +250,7 @@ def is_unbounded(signal: str, settings: WatchSettings, task: str) -> bool:
 def is_inverted(signal: str, settings: WatchSettings) -> bool:
     """Whether more is better, so that what lacks to 1 is watched."""
     family, _, member = signal.partition(".")
-    if family != "metric" or signal == AUC:
+    if family != "metric" or is_of(signal, AUC):
         return False
     return member.split(".")[0] in HIGHER_IS_BETTER or (
         settings.metric is not None and settings.least is not None

@@ -133,6 +133,8 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
     for changed, path in (
         ({"signal": "los"}, "/body/signal"),
         ({"signal": "feature.income"}, "/body/detector"),
+        # A metric of another task than the application's.
+        ({"signal": "metric.auc.1"}, "/body/signal"),
     ):
         refused = client.post("/v1/watches", json=body | changed)
         assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path)

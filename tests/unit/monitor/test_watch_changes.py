@@ -12,7 +12,7 @@ from monitor.records import Json, Watch
 from monitor.settings import Mode, Tier
 from monitor.watches.changes import Change, Wanted, changes, told_apart, wanted_of
 from monitor.watches.entries import WatchEntry
-from monitor.watches.fitting import DETECTORS, settings_for
+from monitor.watches.fitting import DETECTORS, check_task, settings_for
 from monitor.watches.watch import DEFAULT_WATCHES, WatchSettings, default_mode
 
 
@@ -133,6 +133,9 @@ def test_what_was_applied_or_exported_changes_nothing_when_applied_again(
         ({"signal": "metric.f1", "settings": {"limit": 0.1, "least": 0.7}}, "/settings/least"),
         ({"settings": {"unit": "context.user", "mature_after": 60}}, "/settings/unit"),
         ({"signal": "metric.auc", "settings": {"unit": "context.user"}}, "/settings/unit"),
+        ({"signal": "metric.auc.first"}, "/signal"),
+        ({"signal": "metric.auc.2", "detector": "two-sided-mean"}, "/detector"),
+        ({"signal": "metric.auc.2", "settings": {"metric": "a:b"}}, "/settings/metric"),
         ({"settings": {"quantile": 0.5}}, "/settings/quantile"),
         ({"signal": "metric.absolute", "settings": {"quantile": 0.5}}, "/settings/quantile"),
         (
@@ -151,6 +154,38 @@ def test_parts_that_do_not_fit_are_refused_by_their_path(changed: Json, path: st
     with pytest.raises(InvalidRequestError) as refused:
         entry.form(where="/watches/3")
     assert refused.value.errors[0]["path"] == f"/watches/3{path}"
+
+
+@pytest.mark.parametrize(
+    ("task", "signal", "there"),
+    [
+        ("binary", "metric.auc.1", "metric.auc"),
+        ("binary", "metric.absolute", "metric.recall"),
+        ("binary", "metric.recall.1", None),
+        ("multiclass", "metric.auc", "metric.auc.CLASS"),
+        ("multiclass", "metric.auc.1", None),
+        ("multiclass", "metric.recall.red", None),
+        ("multiclass", "metric.recall", "metric.recall.CLASS"),
+        ("regression", "metric.brier", "metric.squared"),
+        ("regression", "metric.quantile.low", None),
+        ("regression", "metric.*", None),
+        ("regression", "loss", None),
+    ],
+)
+def test_a_metric_that_the_task_has_not_is_refused_with_those_that_there_are(
+    task: str, signal: str, there: str | None
+) -> None:
+    form = WatchEntry(name="mine", signal=signal).form()
+    if there is None:
+        check_task(form, task, where="/body")
+        return
+    with pytest.raises(InvalidRequestError) as refused:
+        check_task(form, task, where="/body")
+    (error,) = refused.value.errors
+    assert error["path"] == "/body/signal"
+    assert there in error["expected"].replace(",", "").split()
+    # One of one's own may have any name.
+    check_task(replace(form, settings={"metric": "mine:cost"}), task, where="/body")
 
 
 def test_every_setting_is_one_of_some_watch() -> None:
