@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.service import wait_until
 from tests.support.serving import ServingProcess, artefact, reference, register, single
 
 APPLICATION = {
@@ -121,15 +122,20 @@ def test_a_rollback_under_load_defaults_nothing(client: httpx.Client) -> None:
             while not done.is_set():
                 answers.append(predict(mine))
 
+    def answered(version: str) -> bool:
+        return sum(one["version"] == version for one in answers) >= 20
+
     callers = [Thread(target=load) for _ in range(4)]
     for caller in callers:
         caller.start()
-    time.sleep(0.3)
-    back = client.post(ROLLBACK)
-    time.sleep(0.3)
-    done.set()
-    for caller in callers:
-        caller.join()
+    try:
+        wait_until(lambda: answered("2"))
+        back = client.post(ROLLBACK)
+        wait_until(lambda: answered("1"))
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
     assert back.status_code == 200
     assert not any(one["default"] for one in answers)
     assert {one["version"] for one in answers} == {"1", "2"}
