@@ -145,6 +145,7 @@ def detail(
             "budget_per_year": evidence["budget_per_year"],
             "unit": evidence["unit"],
             "unit_reason": evidence["unit_reason"],
+            **_limit_from(evidence["parameters"]),
         },
         "how_bad": {
             "measure": name,
@@ -172,6 +173,12 @@ def detail(
         "runbook": f"docs/runbook.md#{anchor(kind)}",
         "alarm": alarm_id,
     }
+
+
+def _limit_from(parameters: Json) -> Json:
+    """Where a limit comes from that is neither set nor that of the version's reference rows."""
+    told = parameters.get("reference") if "limit" in parameters else None
+    return {"limit_from": told} if told else {}
 
 
 ORDER = ("what", "since", "how_sure", "how_bad", "where", "done", "standing", "link")

@@ -87,7 +87,9 @@ def _sure(sure: Json) -> str:
     statistic += f"{number(sure['threshold'])}."
     unit = sure.get("unit")
     step = f" One step of the test is one {unit}." if unit and unit != "row" else ""
-    return f"{statistic} {_stop(sure['promise'])}{step}"
+    limit = sure.get("limit_from")
+    whence = f" The limit comes from {_stop(limit)}" if limit else ""
+    return f"{statistic} {_stop(sure['promise'])}{whence}{step}"
 
 
 def _bad(bad: Json) -> str:

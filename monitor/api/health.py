@@ -13,6 +13,8 @@ from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
 from monitor.evaluation.saved_state import from_row
+from monitor.records import Json, Watch
+from monitor.signals.base import LOSS
 from monitor.store import alarms, alerts, watches
 from monitor.store.budgets import read_budgets
 from monitor.store.standing import read_standing_of
@@ -34,7 +36,8 @@ class WatchHealth(BaseModel):
     status: str
     status_reason: str | None
     note: str | None
-    """Of a segment in which others are tested together: which."""
+    """Of a segment in which others are tested together: which. Of the loss of a version without
+    reference rows: where its limit comes from."""
     in_service: bool
     observations: int
     statistic: float
@@ -111,7 +114,8 @@ async def application_health(
                 versions=registry.subject_name(row.subject),
                 status=row.status if in_service else "retired",
                 status_reason=row.status_reason,
-                note=merged_note(watch, row.subject, subjects[watch.id]),
+                note=merged_note(watch, row.subject, subjects[watch.id])
+                or limit_note(watch, row.parameters),
                 in_service=in_service,
                 observations=row.observations,
                 statistic=row.statistic,
@@ -139,6 +143,14 @@ async def application_health(
         watches=lines,
         alerts=[AlertAnswer.of(a, registry, standing[a.id]) for a in opened],
     )
+
+
+def limit_note(watch: Watch, parameters: Json) -> str | None:
+    """Where the limit of a loss comes from, if not from reference rows or an operator."""
+    told = parameters.get("reference")
+    if watch.signal != LOSS or told is None or "limit" not in parameters:
+        return None
+    return f"The limit comes from {told}."
 
 
 class SeriesPoint(BaseModel):

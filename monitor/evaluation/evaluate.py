@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.evaluation.detector_state import Subject, key_of, seen
+from monitor.evaluation.earlier import Names, held_to_earlier
 from monitor.evaluation.faults import REST, Fault
 from monitor.evaluation.gathered import learn_from_steps
 from monitor.evaluation.learning import learn_centre, learn_normal
@@ -64,6 +65,7 @@ def run_watch(
     time_scale: float = 1.0,
     now_us: int = 0,
     others: Collection[Subject] = (),
+    name_of: Names = "version {}".format,
 ) -> Tested:
     """Feed a stretch of a signal, or of a family of signals, to every subject of one watch.
 
@@ -81,7 +83,10 @@ def run_watch(
         How far the record has gone; needed where predictions are to mature.
     others
         Subjects of the application's other watches, which were fed before: a trial among them tells
-        the unit of the comparison that comes after it.
+        the unit of the comparison that comes after it, and the level of a version tells what one
+        without reference rows is held to.
+    name_of
+        What people call a version.
     """
     clock = None if watch.clock is None else to_micros(watch.clock)
     columns = observations.columns
@@ -115,7 +120,15 @@ def run_watch(
             key = key_of(watch, signal, name)
             subject = subjects.get(key)
             if subject is None:
-                subject = meet(
+                subject = held_to_earlier(
+                    watch,
+                    name,
+                    int(part.at[0]),
+                    subjects=[*subjects.values(), *others],
+                    references=references,
+                    name_of=name_of,
+                )
+                subject = subject or meet(
                     watch,
                     signal,
                     name,

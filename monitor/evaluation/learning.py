@@ -6,6 +6,7 @@ import numpy as np
 
 from monitor.evaluation.detector_state import Subject
 from monitor.feed.rows import Rows
+from monitor.signals.base import LOSS
 from monitor.watches.normal import learning, resolve_normal
 
 
@@ -39,9 +40,21 @@ def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
     subject.parameters = resolved.parameters | {
         "reference": f"the first {learned} live rows: none were uploaded with the version"
     }
+    if subject.signal == LOSS:
+        subject.parameters |= {
+            "known_us": int(rows.at[taken - 1]),
+            "reference": f"{subject.parameters['reference']}; {BAD_FROM_THE_START}",
+        }
     if resolved.status == "armed":
         subject.begin(pool)
     return taken
+
+
+BAD_FROM_THE_START = (
+    "a version that was bad from the start is found by comparison with the one before, not by this "
+    "watch"
+)
+"""What a limit cannot tell that comes from a version's own first labels."""
 
 
 def learn_centre(subject: Subject, rows: Rows) -> int:

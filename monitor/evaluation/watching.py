@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.coverage import judge
 from monitor.evaluation.detector_state import Subject, new_subject
+from monitor.evaluation.earlier import turn_of
 from monitor.evaluation.evaluate import Tested, run_watch
 from monitor.evaluation.memory import Kept, Known, Memory, version_of, versions_in
 from monitor.evaluation.moved import moved
@@ -84,8 +85,7 @@ async def feed_watches(
         own = budget.held_since(changes, settings, since)
         yearly = budget.budgets(watches, settings, own)
         raised: list[tuple[Watch, Alarm]] = []
-        # A trial before the comparison that asks what it showed.
-        for watch in sorted(watches, key=lambda w: w.detector != "paired-promotion"):
+        for watch in sorted(watches, key=turn_of):
             if watch.detector == "quiet" and watch.enabled:
                 states += _quiet(watch, kept, extracted)
                 continue
@@ -202,6 +202,7 @@ def feed_watch(
         time_scale=time_scale,
         now_us=_now(stretch),
         others=others,
+        name_of=registry.subject_name,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.evaluation.detector_state import Subject
+from monitor.evaluation.earlier import turn_of
 from monitor.evaluation.memory import Known
 from monitor.evaluation.watching import feed_watch, read_for
 from monitor.feed.join import Stretch
@@ -67,10 +68,7 @@ class Run:
     def take(self, stretch: Stretch, extracted: Extracted) -> None:
         """Feed every watch what a stretch brought."""
         raised: list[tuple[Watch, Alarm]] = []
-        # A trial before the comparison that asks what it showed.
-        order = sorted(
-            enumerate(self._watches), key=lambda at: at[1].detector != "paired-promotion"
-        )
+        order = sorted(enumerate(self._watches), key=lambda at: turn_of(at[1]))
         for place, watch in order:
             if not watch.enabled:
                 continue
