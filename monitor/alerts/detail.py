@@ -145,7 +145,7 @@ def detail(
             "budget_per_year": evidence["budget_per_year"],
             "unit": evidence["unit"],
             "unit_reason": evidence["unit_reason"],
-            **_limit_from(evidence["parameters"]),
+            **_limit_from(kind, evidence["parameters"]),
         },
         "how_bad": {
             "measure": name,
@@ -175,10 +175,11 @@ def detail(
     }
 
 
-def _limit_from(parameters: Json) -> Json:
-    """Where a limit comes from that is neither set nor that of the version's reference rows."""
+def _limit_from(kind: str, parameters: Json) -> Json:
+    """Where the limit of a loss or a metric comes from, if it is neither set nor that of the
+    version's reference rows."""
     told = parameters.get("reference") if "limit" in parameters else None
-    return {"limit_from": told} if told else {}
+    return {"limit_from": told} if told and sort_of(kind) in ("loss", "metric") else {}
 
 
 ORDER = ("what", "since", "how_sure", "how_bad", "where", "done", "standing", "link")
