@@ -46,11 +46,15 @@ def _sentence(kind: str, alarm: Alarm, application: Application, registry: Regis
         "service.default": f"{share} of requests to {new} get the default answer",
         "service.error": f"{share} of requests to {new} fail in the model",
         "service.traffic": f"requests to {new} have stopped",
-        "label.delay": f"labels of {new} take another time to come: {change or 'not the usual'}",
+        "label.delay": f"labels of {new} {_DELAYS.get(change or '', f'{_OTHERWISE}: {change}')}",
         "label.coverage": f"{share} of predictions of {new} get no label in time",
         "metric": _of_metric(member, new, evidence.get("parameters") or {}),
     }
     return sentences.get(sort_of(kind), f"{kind} of {new} changed")
+
+
+_DELAYS = {"values rose": "come later than before", "values fell": "come sooner than before"}
+_OTHERWISE = "take another time to come than before"
 
 
 def _of_metric(member: str, version: str, parameters: Json) -> str:
@@ -99,13 +103,21 @@ def measure(kind: str, change: str | None, parameters: Json | None = None) -> tu
         "service.default": "the share of default answers",
         "service.error": "the share of failed requests",
         "service.traffic": "the pause between requests",
-        "label.delay": "the mean delay of labels in seconds",
+        "label.delay": _of_delays(parameters or {}),
         "label.coverage": "the share of predictions without a label in time",
         "metric": metric,
     }
     if change is not None and change.endswith(MORE_OFTEN):
         return f"the share of {change.removesuffix(MORE_OFTEN)}", "share"
     return names.get(sort, f"the mean of {kind}"), "share" if sort in SHARES else "number"
+
+
+def _of_delays(parameters: Json) -> str:
+    """Of predictions that have just grown old enough the slowest labels are still to come."""
+    if not parameters.get("age_us"):
+        return "the mean delay of labels in seconds"
+    minutes = f"{parameters['age_us'] / 6e7:.0f} minutes"
+    return f"the mean delay in seconds of labels that came within {minutes}"
 
 
 def deviation(interval: Json) -> float | None:

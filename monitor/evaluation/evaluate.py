@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.evaluation.delays import AGE, ordered
 from monitor.evaluation.detector_state import Subject, key_of, seen
 from monitor.evaluation.earlier import Names, held_to_earlier
 from monitor.evaluation.faults import REST, Fault
@@ -203,7 +204,9 @@ def consume(
         # A metric that failed has given values again.
         subject.reason = None
     age = mature_after_us(subject.watch)
-    if age is not None:
+    if AGE in subject.parameters:
+        rows = ordered(subject, rows, now_us)
+    elif age is not None:
         rows = subject.waiting.release(rows, age_us=age, now_us=now_us)
     return _take(subject, rows, texts or {}, budget_per_year)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from monitor.evaluation.delays import ORDERED
 from monitor.evaluation.detector_state import Subject
 from monitor.feed.rows import Rows
 from monitor.signals.base import LOSS
@@ -37,9 +38,12 @@ def learn_normal(subject: Subject, rows: Rows, texts: Mapping[int, str]) -> int:
     )
     subject.learned_values = np.zeros(0)
     subject.status, subject.reason = resolved.status, resolved.reason
-    subject.parameters = resolved.parameters | {
-        "reference": f"the first {learned} live rows: none were uploaded with the version"
-    }
+    order = {name: subject.parameters[name] for name in ORDERED if name in subject.parameters}
+    subject.parameters = (
+        resolved.parameters
+        | order
+        | {"reference": f"the first {learned} live rows: none were uploaded with the version"}
+    )
     if subject.signal == LOSS:
         subject.parameters |= {
             "known_us": int(rows.at[taken - 1]),

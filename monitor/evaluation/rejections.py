@@ -7,6 +7,7 @@ from drift.base import Alarm as Rejection
 from drift.means.signed import rose
 from drift.ranks.numeric import meaning
 from drift.ranks.tolerant import form
+from monitor.evaluation.delays import age_of
 from monitor.evaluation.detector_state import Subject
 from monitor.evidence import Sums
 from monitor.feed.columns import id_at
@@ -70,7 +71,7 @@ def alarm_of(
         "steps": first + rejection.step,
         "onset": {
             "prediction_id": str(id_at(ids, onset)),
-            "at": from_micros(int(at[onset])).isoformat(),
+            "at": from_micros(int(at[onset]) - age_of(subject)).isoformat(),
             "steps_ago": rejection.onset,
             "observations_ago": rejection.onset * block,
             "is_oldest_kept": rejection.onset > len(values) - 1,
@@ -89,7 +90,7 @@ def alarm_of(
         observation,
         id_at(rows.ids, row),
         id_at(ids, onset),
-        from_micros(int(at[onset])),
+        from_micros(int(at[onset]) - age_of(subject)),
         rejection.statistic,
         rejection.threshold,
         evidence,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from drift.diagnostics import MIN_ROWS
 from drift.streaming.river_adapter import NAMES as RIVER
+from monitor.evaluation.delays import ask_for_order
 from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.gathered import begin_gathered, gathers
 from monitor.records import Json, Watch
@@ -14,6 +15,7 @@ from monitor.settings import Tier
 from monitor.signals.base import (
     CANARY_DIFFERENCE,
     CHALLENGER_DIFFERENCE,
+    DELAY,
     FEATURES,
     LOSS,
     LOSS_DIFFERENCE,
@@ -70,6 +72,8 @@ def meet(
         if signal == SCORE and settings.block == "recommended":
             made.parameters |= _as_long_as_features(references, subject, watch)
         made.reason = learning(int(made.parameters["learn"]), subject, 0)
+        if signal == DELAY:
+            made.parameters = ask_for_order(made.parameters)
     return made
 
 

@@ -42,7 +42,7 @@ class Waiting:
         """Whether a row is old enough; the arguments are those of `release`."""
         return len(self) > 0 and int(self.made.min()) <= now_us - age_us - GRACE_US
 
-    def release(self, rows: Rows, *, age_us: int, now_us: int) -> Rows:
+    def release(self, rows: Rows, *, age_us: int, now_us: int, keeps_late: bool = False) -> Rows:
         """Add rows, and take out those that are old enough.
 
         Parameters
@@ -53,6 +53,9 @@ class Waiting:
             Age at which a prediction is tested.
         now_us
             How far the record has gone.
+        keeps_late
+            Whether a row whose label comes later than that is released when it comes; else it is
+            left out.
 
         Returns
         -------
@@ -61,8 +64,9 @@ class Waiting:
             row's grant goes with it; that of a row whose label came too late is lost.
         """
         assert rows.made is not None
-        timely = rows.at - rows.made <= age_us
-        made = np.concatenate((self.made, rows.made[timely]))
+        timely = (rows.at - rows.made <= age_us) | keeps_late
+        due = np.maximum(rows.made, rows.at - age_us)[timely]
+        made = np.concatenate((self.made, due))
         values = np.concatenate((self.values, rows.values[timely]))
         grants = np.concatenate((self.grants, rows.grants[timely]))
         ids = np.concatenate((self.ids, rows.ids[timely]))

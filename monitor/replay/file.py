@@ -8,7 +8,6 @@ known at once; a row without an output counts as answered by default.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -103,15 +102,17 @@ class FileRows:
             )
         ).astype(np.int64)
         began = 0
-        for start, stop in pairwise(edges.tolist()):
-            arrived = self.tested[start:stop]
+        start = 0
+        for stop in edges[1:].tolist():
             until = int(arrives[stop]) if stop < len(self.tested) else NEVER
             end = int(np.searchsorted(becomes_known, until))
-            yield self._stretch(arrived, self.labelled[began : min(end, began + rows)])
-            # Labels may all come after the last arrival: they are cut into stretches too.
-            for cut in range(began + rows, end, rows):
-                yield self._stretch(arrived[:0], self.labelled[cut : min(cut + rows, end)])
-            began = end
+            # Labels may be many, and may all come after the last arrival: they are cut into
+            # stretches too. No arrival goes before labels of its past: time would seem further on
+            # than it is, and predictions that wait for labels old enough.
+            for cut in (*range(began + rows, end, rows), end):
+                past = int(np.searchsorted(arrives, becomes_known[cut])) if cut < end else stop
+                yield self._stretch(self.tested[start:past], self.labelled[began:cut])
+                start, began = past, cut
 
     def _stretch(self, arrived: Ints, labelled: Ints) -> Stretch:
         rows = np.concatenate((arrived, labelled))

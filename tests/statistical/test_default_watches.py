@@ -82,6 +82,7 @@ def test_default_watches_keep_their_promise_where_nothing_changes(signal: str) -
             lambda *_: None,
             task="multiclass",
             budget_per_year=BUDGET,
+            now_us=2 * YEAR_US,
         )
         alarms += len(tested.alarms)
         granted += sum(subject.granted for subject in subjects.values())
