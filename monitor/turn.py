@@ -16,7 +16,7 @@ from monitor.remedies.verification import verify_remedies
 from monitor.settings import Settings
 from monitor.shards import Shard
 from monitor.signals import Extracted, extract
-from monitor.signals.base import AUC, is_of
+from monitor.signals.base import AUC, COVERAGE, is_of
 from monitor.store import cursors, due, record
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
@@ -90,10 +90,10 @@ async def take_turn(
     found = await feed_watches(
         connection, stretch, extracted, registry=registry, settings=settings, memory=memory
     )
-    # What only one watch asks for; of AUC no single row tells anything.
-    more = {
-        key: one for key, one in extracted.items() if key not in drawn and not is_of(key[1], AUC)
-    }
+    # What only one watch asks for; of AUC no single row tells anything, and how many predictions
+    # have labels is drawn from what is counted.
+    undrawn = [key for key in extracted if is_of(key[1], AUC) or key[1] == COVERAGE]
+    more = {key: one for key, one in extracted.items() if key not in {*drawn, *undrawn}}
     await _draw(connection, more, settings)
     for watch, alarm in found:
         await raise_alarm(

@@ -30,7 +30,7 @@ from monitor.moments import to_micros
 from monitor.records import Alarm, Alert, Json, Registry, Watch
 from monitor.settings import Settings
 from monitor.signals import Extracted
-from monitor.signals.base import SERVICE, TRAFFIC, Observations, observed
+from monitor.signals.base import COVERAGE, SERVICE, TRAFFIC, Observations, observed
 from monitor.store import alerts as alert_store
 
 ALPHA = 0.01
@@ -195,8 +195,10 @@ def advance(test: Json, values: Floats) -> tuple[Json, bool]:
     }
     if not len(steps):
         return after, False
+    # A share of many predictions stays close to its expectation, as a mean of many rows does.
+    averaged = block > 1 or test["signal"] == COVERAGE
     detector = create(
-        "bounded-mean", {"limit": 1 - test["limit"], "head_start": 0.0, "averaged": block > 1}
+        "bounded-mean", {"limit": 1 - test["limit"], "head_start": 0.0, "averaged": averaged}
     )
     if test["state"] is not None:
         detector.restore(base64.b64decode(test["state"]))

@@ -78,6 +78,9 @@ async def feed_watches(
     kept_of = await all_kept(connection, memory, by_application)
     coverages = [w for w in all_watches if w.signal == COVERAGE and w.enabled]
     covered = await judge(connection, coverages, extracted, settings)
+    # The same stretches tell whether an alert about earlier ones is over.
+    judged = {w.application_id: covered[w.id] for w in coverages if w.id in covered}
+    extracted |= {(number, COVERAGE): seen for number, seen in judged.items()}
     for number, watches in by_application.items():
         kept = kept_of[number]
         changes = memory.budgets.get(number, ())

@@ -1,4 +1,4 @@
-"""Labels that come later raise an alert that says so; a release is not taken for it."""
+"""Labels that come late or not at all raise alerts that say so; a release raises none."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -39,6 +39,20 @@ def test_later_labels_are_told_and_a_release_is_not_taken_for_them(database: str
     assert 1700 < was < 1900
     assert 4000 < now < 7200
     assert not [kind for kind in texts if kind.startswith("label") and not kind.endswith("|2")]
+
+
+def test_an_alert_about_missing_labels_ends_once_labels_come_again(database: str) -> None:
+    async def tell() -> list[list[str]]:
+        story, states = Story(database), []
+        await story.begin(reference=1000)
+        for hours, world in ((8, World()), (3, World(labels=False)), (15, World())):
+            await story.live(hours, world)
+            alerts = await story.rows("SELECT state FROM alerts WHERE kind = 'label.coverage'")
+            states.append([one["state"] for one in alerts])
+        assert not await story.rows("SELECT FROM signal_points WHERE signal = 'label.coverage'")
+        return states
+
+    assert asyncio.run(tell()) == [[], ["firing"], ["resolved"]]
 
 
 STATES = """
