@@ -17,7 +17,7 @@ from monitor.evidence import Sums
 from monitor.moments import from_micros, to_micros
 from monitor.records import Watch
 from monitor.settings import Settings
-from monitor.signals.base import DELAY, OUTPUT, Extracted, Observations
+from monitor.signals.base import COVERAGE, DELAY, OUTPUT, Extracted, Observations
 from monitor.store.alarms import Point, add_points
 from monitor.watches.watch import settings_of
 
@@ -43,6 +43,14 @@ _CLOSED = text("""
        AND l.subject = o.subject AND l.at = o.at
   ORDER BY asked.watch, o.at, o.subject
 """)
+
+
+def judged_after(watch: Watch) -> int:
+    """How long after a stretch has ended it is known what labels came in time, in microseconds; 0
+    of a watch of anything else."""
+    if watch.signal != COVERAGE:
+        return 0
+    return int(settings_of(watch).horizon * 1e6) + GRACE // timedelta(microseconds=1)
 
 
 async def judge(

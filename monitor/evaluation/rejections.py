@@ -7,6 +7,7 @@ from drift.base import Alarm as Rejection
 from drift.means.signed import rose
 from drift.ranks.numeric import meaning
 from drift.ranks.tolerant import form
+from monitor.coverage import judged_after
 from monitor.evaluation.delays import age_of
 from monitor.evaluation.detector_state import Subject
 from monitor.evidence import Sums
@@ -86,7 +87,7 @@ def alarm_of(
         subject.watch.application_id,
         subject.subject,
         subject.watch.tier,
-        from_micros(int(rows.at[row])),
+        from_micros(int(rows.at[row]) + judged_after(subject.watch)),
         observation,
         id_at(rows.ids, row),
         id_at(ids, onset),
