@@ -47,7 +47,7 @@ from monitor.evaluation.detector_state import Subject  # noqa: E402
 from monitor.evaluation.memory import Memory  # noqa: E402
 from monitor.evaluation.saved_state import from_row, to_rows  # noqa: E402
 from monitor.loop import turn_once  # noqa: E402
-from monitor.records import Watch  # noqa: E402
+from monitor.records import Watch, WatchState  # noqa: E402
 from monitor.settings import Settings  # noqa: E402
 from monitor.store import watches as watch_store  # noqa: E402
 from monitor.store.database import connect  # noqa: E402
@@ -74,6 +74,8 @@ IDLE_ROWS_PER_APPLICATION_AND_MINUTE = 0.1
 """Mostly idle: each application is asked once in ten minutes."""
 HISTORY_ROWS, PACE_US = 4_000, 600_000_000
 """What an idle application has been asked before the measurement, at its own pace."""
+STANDS = 50
+"""The longest block of a default watch: after so many rows each stands as it did before them."""
 REFERENCE = 2_000
 SHADOW = 4
 """Flag of a shadow's answer."""
@@ -339,21 +341,28 @@ def start_monitor(url: str, log: Path) -> subprocess.Popen[bytes]:
 async def lay_history(connection: asyncpg.Connection, url: str) -> None:
     """Let all applications have been asked for weeks, at their own pace.
 
-    One has; the others get its detectors as they stand after that, since all are asked alike.
+    One has; the others get its detectors as they stand after that, since all are asked alike. How
+    many rows ago a step of a test was completed differs between them: they get the detectors as
+    they stood after each of the last `STANDS` rows, in turn.
     """
     traffic, shipment = Traffic(5), HISTORY_ROWS // 8
-    us = time.time_ns() // 1000 - HISTORY_ROWS * PACE_US
-    for _ in range(8):
-        span = shipment * PACE_US
-        sent = traffic.shipment([1] * shipment, us, span)
-        await ship(connection, *sent, (shipment, shipment if sent[1] else 0), us, span_us=span)
-        us += span
+    counts = [shipment] * 8 + [1] * (LATE + STANDS)
+    us = time.time_ns() // 1000 - sum(counts) * PACE_US
     engine, memory, settings = connect(url), Memory(), Settings(database_url=url)
+    stands: list[list[WatchState]] = []
+    labels = [0] * LATE + counts
     try:
-        while await turn_once(engine, settings, memory=memory):
-            pass
+        for number, count in enumerate(counts):
+            span = count * PACE_US
+            sent = traffic.shipment([1] * count, us, span)
+            await ship(connection, *sent, (count, labels[number]), us, span_us=span)
+            us += span
+            await turn_once(engine, settings, memory=memory)
+            async with engine.begin() as reading:
+                own = await watch_store.read_watches(reading, 1)
+                stands.append(await watch_store.read_states(reading, [one.id for one in own]))
         async with engine.begin() as writing:
-            await hand_on(writing)
+            await hand_on(writing, stands[-STANDS:])
     finally:
         await engine.dispose()
     # What laying it left to be written and tidied is not the monitor's.
@@ -361,24 +370,33 @@ async def lay_history(connection: asyncpg.Connection, url: str) -> None:
     await connection.execute("CHECKPOINT")
 
 
-async def hand_on(connection: AsyncConnection) -> None:
-    """Give the first application's states to all others."""
+async def hand_on(connection: AsyncConnection, stands: Sequence[Sequence[WatchState]]) -> None:
+    """Give the first application's states to all others: to each as they stood at one time."""
     of: dict[int, dict[str, Watch]] = {}
     for watch in await watch_store.read_watches(connection):
         of.setdefault(watch.application_id, {})[watch.name] = watch
     own = {watch.id: watch for watch in of[1].values()}
-    kept = await watch_store.read_states(connection, list(own))
     for number, watches in of.items():
         if number == 1:
             continue
         states = []
-        for state in kept:
+        for state in stands[number % len(stands)]:
             watch = watches[own[state.watch_id].name]
             if watch.detector == "quiet":
                 states.append(replace(state, watch_id=watch.id, subject=str(number)))
                 continue
             subjects = [handed(one, watch, number) for one in from_row(own[state.watch_id], state)]
-            states += to_rows(subjects)
+            states += [
+                replace(
+                    row,
+                    room=state.room,
+                    aside=state.aside,
+                    observations=state.observations,
+                    granted=state.granted,
+                    last_observed_at=state.last_observed_at,
+                )
+                for row in to_rows(subjects)
+            ]
         await watch_store.save_states(connection, states)
         clocks = {watches[one.name].id: one.clock for one in own.values() if one.clock is not None}
         await watch_store.move_clocks(connection, clocks)

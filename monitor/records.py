@@ -193,6 +193,23 @@ class WatchState:
     last_observed_at: datetime | None = None
     started_at: datetime | None = None
     summary: Json = field(default_factory=dict)
+    room: int = 0
+    """Rows that may be put aside beside the state."""
+    aside: bytes = b""
+    """Those that are."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchAside:
+    """Rows put aside beside a detector's state, with what they change of what people see."""
+
+    watch_id: int
+    subject: str
+    room: int
+    aside: bytes
+    observations: int
+    granted: float
+    last_observed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

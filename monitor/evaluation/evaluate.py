@@ -1,13 +1,14 @@
 """From observations to decisions: each subject's detector is called once on all that a turn brought
 it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.evaluation.aside import Aside, signals_of
 from monitor.evaluation.delays import AGE, ordered
 from monitor.evaluation.detector_state import Subject, key_of, seen
 from monitor.evaluation.earlier import Names, held_to_earlier
@@ -53,6 +54,8 @@ class Tested:
     clock: datetime | None
     """Up to when the watch's budget has been granted."""
     touched: list[Subject]
+    put_aside: list[str]
+    """Subjects of which all rows were put aside."""
 
 
 def run_watch(
@@ -67,6 +70,7 @@ def run_watch(
     now_us: int = 0,
     others: Collection[Subject] = (),
     name_of: Names = "version {}".format,
+    asides: Mapping[str, Aside] | None = None,
 ) -> Tested:
     """Feed a stretch of a signal, or of a family of signals, to every subject of one watch.
 
@@ -88,6 +92,8 @@ def run_watch(
         without reference rows is held to.
     name_of
         What people call a version.
+    asides
+        Of subjects, where rows may be put aside.
     """
     clock = None if watch.clock is None else to_micros(watch.clock)
     columns = observations.columns
@@ -100,7 +106,11 @@ def run_watch(
         budget_per_year * time_scale / max(1, len(columns)),
     )
     alarms: list[Alarm] = []
-    touched = []
+    touched: list[Subject] = []
+    waiting: list[str] = []
+    signals = signals_of(watch, columns)
+    if observations.unit is not None or observations.dealt is not None:
+        asides = None
     # One subject's rows are taken as they are: a copy of a family is dear.
     everything: dict[str, slice] | Mapping[str, NDArray[np.int64]] = (
         {observations.names[0]: slice(None)}
@@ -117,7 +127,12 @@ def run_watch(
             None if observations.dealt is None else observations.dealt[places],
             None if observations.made is None else observations.made[places],
         )
-        for signal, part in _members(watch, observations, rows):
+        aside = None if asides is None else asides.get(name)
+        if aside is not None and aside.takes(signals, rows.values):
+            aside.put(signals, rows)
+            waiting.append(name)
+            continue
+        for signal, part in _fed(aside, signals, rows):
             key = key_of(watch, signal, name)
             subject = subjects.get(key)
             if subject is None:
@@ -152,23 +167,33 @@ def run_watch(
                 )
             )
             touched.append(subject)
-    return Tested(alarms, None if moved is None else from_micros(moved), touched)
+    return Tested(alarms, None if moved is None else from_micros(moved), touched, waiting)
 
 
-def _members(watch: Watch, observations: Observations, rows: Rows) -> Iterator[tuple[str, Rows]]:
-    if not observations.columns:
-        yield watch.signal, rows
+def _fed(aside: Aside | None, signals: Sequence[str], rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """What a subject's members are fed: rows, after those that had been put aside."""
+    if aside is None or aside.rows is None:
+        yield from _members(signals, rows)
+    elif aside.columns == tuple(signals):
+        yield from _members(signals, aside.rows.followed_by(rows))
+    else:
+        yield from _members(aside.columns, aside.rows)
+        yield from _members(signals, rows)
+
+
+def _members(signals: Sequence[str], rows: Rows) -> Iterator[tuple[str, Rows]]:
+    if rows.values.ndim == 1:
+        yield signals[0], rows
         return
-    family = watch.signal.partition(".")[0]
     known = ~np.isnan(rows.values)
     whole: list[bool] = np.all(known, axis=0).tolist()
     some: list[bool] = np.any(known, axis=0).tolist()
-    for number, name in enumerate(observations.columns):
+    for number, signal in enumerate(signals):
         if whole[number]:
-            yield f"{family}.{name}", rows.with_values(rows.values[:, number])
+            yield signal, rows.with_values(rows.values[:, number])
         elif some[number]:
             part = rows.take(np.flatnonzero(known[:, number]))
-            yield f"{family}.{name}", part.with_values(part.values[:, number])
+            yield signal, part.with_values(part.values[:, number])
 
 
 def consume(

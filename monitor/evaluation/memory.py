@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
+from monitor.evaluation.aside import Aside
 from monitor.evaluation.detector_state import Subject
 from monitor.feed.columns import Bools, Ints
 from monitor.feed.texts import Texts
@@ -149,7 +150,10 @@ class Kept:
     """The watches of one application and their detectors, as they were committed."""
 
     watches: list[Watch]
-    subjects: dict[int, dict[str, Subject]]
+    subjects: dict[int, dict[str, Subject]] = field(default_factory=dict)
+    """By watch; a watch of which every row was put aside is absent until one completes a step."""
+    asides: dict[int, dict[str, Aside]] = field(default_factory=dict)
+    """By watch and subject: what is put aside, to be fed before what comes."""
     pauses: dict[int, WatchState] = field(default_factory=dict)
     """By watch: the pauses between requests."""
 

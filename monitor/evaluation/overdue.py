@@ -15,7 +15,7 @@ from monitor.evaluation.evaluate import mature, mature_after_us
 from monitor.evaluation.memory import Memory
 from monitor.evaluation.moved import moved
 from monitor.evaluation.saved_state import to_rows
-from monitor.evaluation.watching import all_kept
+from monitor.evaluation.watching import all_kept, read_whole
 from monitor.moments import to_micros
 from monitor.records import Alarm, Registry, Watch
 from monitor.settings import Settings
@@ -72,6 +72,8 @@ async def test_overdue(
                     names.add(subject.subject)
                 raised += [(watch, alarm) for alarm in alarms]
             states += to_rows(one for one in subjects if one.subject in names)
+        if raised:
+            await read_whole(connection, [kept])
         for _, alarm in raised:
             alarm.evidence["moved"] = moved(kept.subjects.values(), alarm.subject)
         found += raised

@@ -1,11 +1,13 @@
 """A detector between two turns: from objects to a row of watch_states and back."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID
 
 import msgspec
 import numpy as np
 
+from monitor.evaluation.aside import Aside, may_wait
 from monitor.evaluation.detector_state import FAMILY, Subject, looks_at_delay
 from monitor.evaluation.faults import Fault
 from monitor.evidence import Sums, Trace
@@ -35,6 +37,9 @@ class _Saved(msgspec.Struct, array_like=True):
     timing: bytes = b""
     fault: bytes = b""
     learned_at: bytes = b""
+    observations: int | None = None
+    """Without the rows put aside beside it, which the row's column counts."""
+    granted: float | None = None
 
 
 class _Member(msgspec.Struct, array_like=True):
@@ -76,6 +81,8 @@ def _save(one: Subject) -> _Saved:
         b"" if one.timing is None else one.timing.to_bytes(),
         b"" if one.fault is None else one.fault.to_bytes(),
         one.learned_at.tobytes(),
+        one.observations,
+        one.granted,
     )
 
 
@@ -115,7 +122,11 @@ def to_rows(subjects: Iterable[Subject]) -> list[WatchState]:
     rows = []
     for members in by_subject.values():
         plain = len(members) == 1 and members[0].signal == members[0].watch.signal
-        rows.append(_plain_row(members[0]) if plain else _family_row(members))
+        row = _plain_row(members[0]) if plain else _family_row(members)
+        if may_wait(members[0].watch):
+            beside = Aside.beside(members).to_record(row.watch_id, row.subject)
+            row = replace(row, room=beside.room, aside=beside.aside)
+        rows.append(row)
     return rows
 
 
@@ -214,22 +225,25 @@ def from_row(watch: Watch, row: WatchState) -> list[Subject]:
         made = Subject(
             watch, watch.signal, row.subject, row.status, row.status_reason, row.parameters
         )
-        _load(made, msgspec.msgpack.decode(row.state, type=_Saved))
+        saved = msgspec.msgpack.decode(row.state, type=_Saved)
+        _load(made, saved)
         made.trace = Trace.from_json(row.summary.get("trace", {}))
-        made.observations, made.granted, made.alarms = row.observations, row.granted, row.alarms
+        made.observations = row.observations if saved.observations is None else saved.observations
+        made.granted = row.granted if saved.granted is None else saved.granted
+        made.alarms = row.alarms
         made.statistic = row.statistic
         made.last_observed_at, made.started_at = row.last_observed_at, row.started_at
         return [made]
     members = []
-    for saved in msgspec.msgpack.decode(row.state, type=list[_Member]):
+    for member in msgspec.msgpack.decode(row.state, type=list[_Member]):
         made = Subject(
-            watch, saved.signal, row.subject, saved.status, saved.reason, saved.parameters
+            watch, member.signal, row.subject, member.status, member.reason, member.parameters
         )
-        _load(made, saved.saved)
-        made.trace = saved.trace
-        made.observations, made.granted = saved.observations, saved.granted
-        made.alarms, made.statistic = saved.alarms, saved.statistic
-        made.last_observed_at = None if saved.last_us is None else from_micros(saved.last_us)
-        made.started_at = None if saved.started_us is None else from_micros(saved.started_us)
+        _load(made, member.saved)
+        made.trace = member.trace
+        made.observations, made.granted = member.observations, member.granted
+        made.alarms, made.statistic = member.alarms, member.statistic
+        made.last_observed_at = None if member.last_us is None else from_micros(member.last_us)
+        made.started_at = None if member.started_us is None else from_micros(member.started_us)
         members.append(made)
     return members

@@ -1,6 +1,6 @@
 """One turn's observations fed to every watch that they concern, in the caller's transaction."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.coverage import judge
+from monitor.evaluation.aside import Aside, all_wait, may_wait
 from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.earlier import turn_of
 from monitor.evaluation.evaluate import Tested, run_watch
@@ -19,9 +20,9 @@ from monitor.evaluation.timing_arming import needs_timing
 from monitor.feed.join import Stretch
 from monitor.moments import from_micros
 from monitor.quiet import note_requests
-from monitor.records import Alarm, Json, Registry, Watch, WatchState
+from monitor.records import Alarm, Json, Registry, Watch, WatchAside, WatchState
 from monitor.settings import Settings
-from monitor.signals.base import COVERAGE, Extracted, Observations, observed
+from monitor.signals.base import COVERAGE, LOSS, Extracted, Observations, observed
 from monitor.signals.custom import MetricFailedError, asked_for, asks
 from monitor.signals.segments import OTHER, Segments, divide, units_of
 from monitor.store import registry as registry_store
@@ -70,17 +71,26 @@ async def feed_watches(
     found: list[tuple[Watch, Alarm]] = []
     applications = sorted({application for application, _ in extracted})
     all_watches = await watch_store.read_watches_of(connection, applications)
-    states = []
+    states: list[WatchState] = []
+    asides: list[WatchAside] = []
     clocks: dict[int, datetime] = {}
     by_application: dict[int, list[Watch]] = {number: [] for number in applications}
     for watch in all_watches:
         by_application[watch.application_id].append(watch)
-    kept_of = await all_kept(connection, memory, by_application)
     coverages = [w for w in all_watches if w.signal == COVERAGE and w.enabled]
     covered = await judge(connection, coverages, extracted, settings)
     # The same stretches tell whether an alert about earlier ones is over.
     judged = {w.application_id: covered[w.id] for w in coverages if w.id in covered}
     extracted |= {(number, COVERAGE): seen for number, seen in judged.items()}
+
+    def is_tested(watch: Watch, beside: Mapping[str, Aside]) -> bool:
+        if watch.signal == LOSS and (watch.application_id, LOSS) in extracted:
+            # A version that is met may be held to a level that any watch of losses knows.
+            return True
+        seen = _seen(watch, extracted, covered)
+        return seen is not None and len(seen) > 0 and not all_wait(watch, seen, beside)
+
+    kept_of = await all_kept(connection, memory, by_application, is_tested)
     for number, watches in by_application.items():
         kept = kept_of[number]
         changes = memory.budgets.get(number, ())
@@ -92,7 +102,7 @@ async def feed_watches(
             if watch.detector == "quiet" and watch.enabled:
                 states += _quiet(watch, kept, extracted)
                 continue
-            subjects = kept.subjects.setdefault(watch.id, {})
+            subjects = kept.subjects.get(watch.id, {})
             if watch.enabled and asks(watch):
                 states += to_rows(read_for(watch, stretch, registry, extracted, subjects))
             seen = _seen(watch, extracted, covered)
@@ -108,6 +118,7 @@ async def feed_watches(
                 budget_per_year=yearly.get(watch.id, 0.0),
                 time_scale=settings.time_scale,
                 others=[s for some in kept.subjects.values() for s in some.values()],
+                asides=kept.asides.get(watch.id),
             )
             for alarm in tested.alarms:
                 # An alarm of a family's member is about that member.
@@ -115,13 +126,18 @@ async def feed_watches(
                 raised.append((about, alarm))
             if tested.clock is not None and tested.clock != watch.clock:
                 clocks[watch.id] = tested.clock
-            names = {subject.subject for subject in tested.touched}
-            states += to_rows(s for s in subjects.values() if s.subject in names)
+            states += saved(watch, kept, {subject.subject for subject in tested.touched})
+            asides += [
+                kept.asides[watch.id][name].to_record(watch.id, name) for name in tested.put_aside
+            ]
+        if raised:
+            await read_whole(connection, [kept])
         for _, alarm in raised:
             alarm.evidence["moved"] = moved(kept.subjects.values(), alarm.subject)
         found += raised
         memory.keep(number, _moved(kept, clocks), clocks)
     await watch_store.save_states(connection, states)
+    await watch_store.save_asides(connection, asides)
     await watch_store.move_clocks(connection, clocks)
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
     return found
@@ -178,6 +194,7 @@ def feed_watch(
     budget_per_year: float,
     time_scale: float,
     others: Collection[Subject] = (),
+    asides: Mapping[str, Aside] | None = None,
 ) -> Tested:
     """Feed one watch what a stretch of the record brought of its signal.
 
@@ -189,6 +206,8 @@ def feed_watch(
         Reference rows by version.
     others
         Subjects of the application's other watches.
+    asides
+        Of subjects, where rows may be put aside: then `subjects` may lack those.
     """
     given = settings_of(watch)
     if given.mature_after is not None or needs_timing(watch):
@@ -206,6 +225,7 @@ def feed_watch(
         now_us=_now(stretch),
         others=others,
         name_of=registry.subject_name,
+        asides=asides,
     )
 
 
@@ -246,21 +266,68 @@ def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
     return [state]
 
 
+def saved(watch: Watch, kept: Kept, names: Collection[str]) -> list[WatchState]:
+    """Some subjects of a watch as they are written, with nothing put aside beside them."""
+    members: dict[str, list[Subject]] = {}
+    for one in kept.subjects.get(watch.id, {}).values():
+        if one.subject in names:
+            members.setdefault(one.subject, []).append(one)
+    if may_wait(watch):
+        fresh = {name: Aside.beside(some) for name, some in members.items()}
+        kept.asides.setdefault(watch.id, {}).update(fresh)
+    return to_rows(one for some in members.values() for one in some)
+
+
 async def all_kept(
-    connection: AsyncConnection, memory: Memory, by_application: Mapping[int, list[Watch]]
+    connection: AsyncConnection,
+    memory: Memory,
+    by_application: Mapping[int, list[Watch]],
+    is_tested: Callable[[Watch, Mapping[str, Aside]], bool] = lambda _watch, _beside: False,
 ) -> dict[int, Kept]:
-    """Detectors of applications: from memory, and of those that are not there by one reading."""
+    """Detectors of applications: from memory, and of those that are not there by one reading.
+
+    Parameters
+    ----------
+    is_tested
+        Whether the turn completes a step of a watch beside which this is put aside. Of one that
+        it leaves alone, no detector is read.
+    """
     found: dict[int, Kept] = {}
     absent: dict[int, Watch] = {}
     for number, watches in by_application.items():
         kept = memory.take(number, watches)
         if kept is None:
-            kept = Kept(watches, {watch.id: {} for watch in watches})
-            absent |= {watch.id: watch for watch in watches}
+            kept = Kept(watches)
+            absent |= {watch.id: watch for watch in watches if may_wait(watch)}
         found[number] = kept
+    for record in await watch_store.read_asides(connection, list(absent)) if absent else []:
+        watch = absent[record.watch_id]
+        beside = found[watch.application_id].asides.setdefault(watch.id, {})
+        aside = Aside.from_record(watch, record)
+        if aside is not None:
+            beside[record.subject] = aside
+    await read_whole(
+        connection,
+        found.values(),
+        lambda watch, kept: not may_wait(watch) or is_tested(watch, kept.asides.get(watch.id, {})),
+    )
+    return found
+
+
+async def read_whole(
+    connection: AsyncConnection,
+    several: Collection[Kept],
+    needs: Callable[[Watch, Kept], bool] = lambda _watch, _kept: True,
+) -> None:
+    """Read the detectors of watches that need them and are not there."""
+    absent: dict[int, tuple[Watch, Kept]] = {}
+    for kept in several:
+        for watch in kept.watches:
+            if watch.id not in kept.subjects and needs(watch, kept):
+                absent[watch.id] = watch, kept
+                kept.subjects[watch.id] = {}
     for state in await watch_store.read_states(connection, list(absent)) if absent else []:
-        watch = absent[state.watch_id]
-        kept = found[watch.application_id]
+        watch, kept = absent[state.watch_id]
         if watch.detector == "quiet":
             last = kept.pauses.get(watch.id, state)
             newer = (state.last_observed_at or NEVER) >= (last.last_observed_at or NEVER)
@@ -268,7 +335,6 @@ async def all_kept(
             continue
         for subject in from_row(watch, state):
             kept.subjects[watch.id][subject.key] = subject
-    return found
 
 
 NEVER = datetime.min.replace(tzinfo=UTC)

@@ -51,6 +51,18 @@ class Rows:
         """Number of a row among all that the turn brought."""
         return row if self.place is None else int(self.place[row])
 
+    def followed_by(self, others: "Rows") -> "Rows":
+        """These, then others of which the same is known; without units and shares."""
+        return Rows(
+            np.concatenate((self.values, others.values)),
+            np.concatenate((self.at, others.at)),
+            np.concatenate((self.ids, others.ids)),
+            np.concatenate((self.grants, others.grants)),
+            made=None
+            if self.made is None or others.made is None
+            else np.concatenate((self.made, others.made)),
+        )
+
     def cut(self, start: int) -> "Rows":
         """The rows from `start` on."""
         return self.take(slice(start, None)) if start else self

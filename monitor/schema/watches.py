@@ -87,4 +87,8 @@ class WatchStateRow(MonitorTable):
     started_at: Mapped[datetime | None]
     summary: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     """Running counts that evidence is told from: before and after, sums, sample sizes."""
+    room: Mapped[int] = mapped_column(server_default="0")
+    """Rows that may still be put aside: none of them completes a step of a test."""
+    aside: Mapped[bytes] = mapped_column(server_default="")
+    """Rows that came since the state was written, which is read and written with a step only."""
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

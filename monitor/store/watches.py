@@ -1,6 +1,7 @@
 """Watches and the states of their detectors."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.errors import NotFoundError
-from monitor.records import Json, Watch, WatchState
+from monitor.records import Json, Watch, WatchAside, WatchState
 from monitor.schema import WatchRow, WatchStateRow
 from monitor.settings import Mode, Tier
 from monitor.store import ledger
@@ -205,9 +206,45 @@ async def read_states(
             row.last_observed_at,
             row.started_at,
             row.summary,
+            row.room,
+            row.aside,
         )
         for row in found
     ]
+
+
+async def read_asides(connection: AsyncConnection, watch_ids: Sequence[int]) -> list[WatchAside]:
+    """What is put aside beside the states of some watches."""
+    found = await connection.execute(_ASIDES, {"watches": list(watch_ids)})
+    return [WatchAside(*row) for row in found]
+
+
+_ASIDES = text("""
+    SELECT watch_id, subject, room, aside, observations, granted, last_observed_at
+      FROM watch_states WHERE watch_id = ANY(CAST(:watches AS int[]))
+""")
+
+
+async def save_asides(connection: AsyncConnection, asides: Sequence[WatchAside]) -> None:
+    """Write what is put aside, and leave the states themselves alone."""
+    if not asides:
+        return
+    names = [one.name for one in fields(WatchAside)]
+    columns = {name: [getattr(one, name) for one in asides] for name in names}
+    await connection.execute(_SAVE_ASIDES, columns)
+
+
+# Postgres carries a column that is not named over as it is, however large.
+_SAVE_ASIDES = text("""
+    UPDATE watch_states s
+       SET room = a.room, aside = a.aside, observations = a.observations, granted = a.granted,
+           last_observed_at = a.last_observed_at, updated_at = now()
+      FROM unnest(CAST(:watch_id AS int[]), CAST(:subject AS text[]), CAST(:room AS int[]),
+                  CAST(:aside AS bytea[]), CAST(:observations AS bigint[]),
+                  CAST(:granted AS float8[]), CAST(:last_observed_at AS timestamptz[]))
+        AS a (watch_id, subject, room, aside, observations, granted, last_observed_at)
+     WHERE s.watch_id = a.watch_id AND s.subject = a.subject
+""")
 
 
 async def save_states(connection: AsyncConnection, states: Sequence[WatchState]) -> None:
@@ -237,6 +274,8 @@ _STATE = {
     "last_observed_at": "timestamptz",
     "started_at": "timestamptz",
     "summary": "jsonb",
+    "room": "int",
+    "aside": "bytea",
 }
 """Columns of a state with their types."""
 # One statement however many states there are.

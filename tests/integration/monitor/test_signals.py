@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -48,8 +49,10 @@ async def lay(
     reference: bool = True,
     policies: tuple[dict[str, Any], ...] = (),
     watches: tuple[tuple[str, str, str, dict[str, Any]], ...] = (),
+    alone: int = 0,
 ) -> None:
-    """Write an application with two features, its reference, and rows with late labels."""
+    """Write an application with two features, its reference, and rows with late labels, of which
+    the last are shipped alone."""
     connection = await asyncpg.connect(url)
     rng, ids = np.random.default_rng(7), random.Random(7)
     await set_up_application(connection, policies=policies)
@@ -74,9 +77,10 @@ async def lay(
             json.dumps(settings),
         )
     at, waiting = START, []
-    for start in range(0, rows, 200):
+    starts = [*range(0, rows - alone, 200), *range(rows - alone, rows), rows]
+    for start, end in pairwise(starts):
         predictions, labels = [], []
-        for number in range(start, min(start + 200, rows)):
+        for number in range(start, end):
             at += timedelta(seconds=60)
             made = {"version_id": 1, **row(number, rng)}
             identifier = prediction_id(at, ids)

@@ -1,0 +1,222 @@
+"""Rows that complete no step of a test, put aside as they came until one completes it.
+
+Most rows of an application that is seldom asked complete no step: a block of five has one. Such a
+row is kept beside the detectors that it concerns, by some two hundred bytes, and these are neither
+read nor written. The row that completes a step is fed together with those put aside: to the
+detectors that is one more split of the same rows into turns, of which none changes what they
+conclude.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from drift.means.auc import AucPairs
+from drift.means.units import Units
+from monitor.evaluation.delays import AGE
+from monitor.evaluation.detector_state import Subject
+from monitor.evaluation.pairing import LOOK
+from monitor.feed.rows import Rows
+from monitor.moments import from_micros
+from monitor.records import Watch, WatchAside
+from monitor.signals.base import Observations
+from monitor.signals.custom import asks
+from monitor.watches.watch import settings_of
+
+Floats = NDArray[np.float64]
+
+MOST_ASIDE = 64
+"""Rows put aside at most: they are written anew with each that is added."""
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    members: list[tuple[str, int, bool]]
+    columns: tuple[str, ...] = ()
+    values: bytes = b""
+    at: bytes = b""
+    ids: bytes = b""
+    grants: bytes = b""
+    made: bytes | None = None
+
+
+@dataclass(slots=True)
+class Aside:
+    """What is put aside for one subject of a watch, and how much more may be."""
+
+    room: int
+    """Rows that may still come without completing a step."""
+    members: dict[str, tuple[int, bool]]
+    """By signal: observations, and whether grants are bought for them."""
+    columns: tuple[str, ...] = ()
+    """Of a family, as in the rows."""
+    rows: Rows | None = None
+    granted: float = 0.0
+    last_observed_at: datetime | None = None
+
+    @classmethod
+    def beside(cls, subjects: Sequence[Subject]) -> "Aside":
+        """Nothing yet, beside the members of a family or one subject alone."""
+        return cls(
+            min(room_of(one) for one in subjects),
+            {one.signal: (one.observations, one.status == "armed") for one in subjects},
+            granted=sum(one.granted for one in subjects),
+            last_observed_at=max(
+                (one.last_observed_at for one in subjects if one.last_observed_at), default=None
+            ),
+        )
+
+    @property
+    def observations(self) -> int:
+        """Of the member that has most."""
+        return max(count for count, _ in self.members.values())
+
+    def takes(self, signals: Sequence[str], values: Floats) -> bool:
+        """Whether rows may be put aside: they complete no step, and nobody is met in them.
+
+        Parameters
+        ----------
+        signals
+            Of the columns of a family's `values`; otherwise the signal alone.
+        """
+        if len(values) > self.room or (self.rows is not None and self.columns != tuple(signals)):
+            return False
+        if values.ndim == 1:
+            return all(signal in self.members for signal in signals)
+        some = np.any(~np.isnan(values), axis=0)
+        return all(signal in self.members for signal in np.array(signals)[some].tolist())
+
+    def put(self, signals: Sequence[str], rows: Rows) -> None:
+        """Put rows aside that it takes."""
+        known = ~np.isnan(rows.values.reshape(len(rows.values), -1))
+        for number, signal in enumerate(signals):
+            mine = known[:, number]
+            if not mine.any():
+                continue
+            count, buys = self.members[signal]
+            self.members[signal] = count + int(mine.sum()), buys
+            self.granted += float(rows.grants[mine].sum()) if buys else 0.0
+        if known.any():
+            latest = from_micros(int(rows.at[known.any(axis=1)].max()))
+            self.last_observed_at = max(latest, self.last_observed_at or latest)
+        self.room -= len(rows.values)
+        self.columns = tuple(signals)
+        self.rows = rows if self.rows is None else self.rows.followed_by(rows)
+
+    def to_record(self, watch_id: int, subject: str) -> WatchAside:
+        """As it is kept between turns."""
+        members = [(signal, count, buys) for signal, (count, buys) in self.members.items()]
+        packed = _Packed(members)
+        if self.rows is not None:
+            packed = _Packed(
+                members,
+                self.columns,
+                self.rows.values.tobytes(),
+                self.rows.at.tobytes(),
+                self.rows.ids.tobytes(),
+                self.rows.grants.tobytes(),
+                None if self.rows.made is None else self.rows.made.tobytes(),
+            )
+        return WatchAside(
+            watch_id,
+            subject,
+            self.room,
+            msgspec.msgpack.encode(packed),
+            self.observations,
+            self.granted,
+            self.last_observed_at,
+        )
+
+    @classmethod
+    def from_record(cls, watch: Watch, record: WatchAside) -> "Aside | None":
+        """As it was kept; none where nothing can be put aside yet."""
+        if not record.aside:
+            return None
+        packed = msgspec.msgpack.decode(record.aside, type=_Packed)
+        rows = None
+        if packed.at:
+            at = np.frombuffer(packed.at, np.int64)
+            values = np.frombuffer(packed.values, np.float64)
+            family = watch.signal.endswith(".*")
+            rows = Rows(
+                values.reshape(len(at), len(packed.columns)) if family else values,
+                at,
+                np.frombuffer(packed.ids, "S16"),
+                np.frombuffer(packed.grants, np.float64),
+                made=None if packed.made is None else np.frombuffer(packed.made, np.int64),
+            )
+        return cls(
+            record.room,
+            {signal: (count, buys) for signal, count, buys in packed.members},
+            packed.columns,
+            rows,
+            record.granted,
+            record.last_observed_at,
+        )
+
+
+def room_of(one: Subject) -> int:
+    """Rows that a detector can be without: they complete no step, and nothing is learned of them.
+
+    Returns
+    -------
+    int
+        From 0 to `MOST_ASIDE`.
+    """
+    if one.status == "refused":
+        return MOST_ASIDE
+    if one.status != "armed" or {LOOK, AGE} & one.parameters.keys() or len(one.waiting):
+        return 0
+    if "thin" in one.parameters:
+        room = -one.skipped % int(one.parameters["thin"])
+    elif one.blocks is None or isinstance(one.blocks, Units | AucPairs):
+        return 0
+    else:
+        room = one.blocks.size - one.blocks.waiting - 1
+    if one.timing is not None:
+        room = min(room, one.timing.room - 1)
+    return max(0, min(room, MOST_ASIDE))
+
+
+def may_wait(watch: Watch) -> bool:
+    """Whether rows of a watch may be put aside: nothing but their steps is asked of them."""
+    settings = settings_of(watch)
+    return (
+        watch.detector not in NEVER_WAIT
+        and not asks(watch)
+        and settings.segments is None
+        and settings.unit is None
+        and settings.mature_after is None
+    )
+
+
+NEVER_WAIT = (
+    "quiet",
+    "paired-promotion",
+    "paired-excess",
+    "randomised-promotion",
+    "randomised-excess",
+)
+"""Detectors of which no row is put aside: a comparison tells another one its unit."""
+
+
+def all_wait(watch: Watch, seen: Observations, asides: Mapping[str, Aside]) -> bool:
+    """Whether all rows that a turn brought a watch are put aside."""
+    if seen.unit is not None or seen.dealt is not None:
+        return False
+    counts = np.bincount(seen.code, minlength=len(seen.names))
+    for name, count in zip(seen.names, counts.tolist(), strict=True):
+        if count and (name not in asides or asides[name].room < count):
+            return False
+    signals = signals_of(watch, seen.columns)
+    places = seen.by_subject()
+    return all(asides[name].takes(signals, seen.value[at]) for name, at in places.items())
+
+
+def signals_of(watch: Watch, columns: Collection[str]) -> tuple[str, ...]:
+    """Signals of a family's members, or of the watch alone."""
+    family = watch.signal.partition(".")[0]
+    return tuple(f"{family}.{name}" for name in columns) or (watch.signal,)

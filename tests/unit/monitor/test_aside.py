@@ -1,0 +1,117 @@
+"""How many rows may be put aside, and that they come back as they were."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from monitor.evaluation.aside import MOST_ASIDE, Aside, may_wait, room_of
+from monitor.evaluation.detector_state import Subject, new_subject
+from monitor.evaluation.evaluate import consume
+from monitor.feed.rows import Rows
+from monitor.records import Json, Watch
+from monitor.settings import Mode, Tier
+from monitor.watches.resolution import Resolved
+
+
+def watch_of(signal: str = "loss", detector: str = "bounded-mean", **settings: object) -> Watch:
+    return Watch(
+        1,
+        1,
+        "mine",
+        signal,
+        detector,
+        Tier.PAGE,
+        settings,
+        "notify",
+        Mode.OBSERVE,
+        "operator",
+        True,
+    )
+
+
+def armed(parameters: Json, *, signal: str = "loss") -> Subject:
+    limited = {"limit": 0.2, "head_start": 0.0, "block": 1} | parameters
+    return new_subject(watch_of(signal), signal, "1", Resolved("armed", None, limited))
+
+
+def rows_of(values: list[float], *, at: int = 0) -> Rows:
+    times = np.arange(at, at + len(values)) * 1_000_000
+    ids = np.array([b"%016d" % one for one in times], "S16")
+    return Rows(np.array(values), times, ids, np.full(len(values), 1e-6))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fed", "room"),
+    [
+        ({"block": 5}, 0, 4),
+        ({"block": 5}, 3, 1),
+        ({"block": 5}, 4, 0),
+        ({"block": 5}, 5, 4),
+        ({"thin": 5}, 0, 0),
+        ({"thin": 5}, 1, 4),
+        ({"thin": 5}, 3, 2),
+        ({"block": 1}, 3, 0),
+        ({"block": 500}, 3, MOST_ASIDE),
+        ({"pairs": 2}, 0, 0),
+        ({"unit_key": "context.session", "gap": 9}, 0, 0),
+    ],
+)
+def test_the_room_is_what_completes_no_step(parameters: Json, fed: int, room: int) -> None:
+    subject = armed(parameters)
+    if fed:
+        consume(subject, rows_of([0.0] * fed), budget_per_year=1.0)
+    assert room_of(subject) == room
+    before = subject.detector.steps if subject.detector else 0
+    if room and "pairs" not in parameters:
+        consume(subject, rows_of([0.0] * room), budget_per_year=1.0)
+        assert subject.detector is not None
+        assert subject.detector.steps == before
+
+
+def test_no_row_of_what_learns_is_put_aside_and_any_of_what_is_refused() -> None:
+    subject = armed({"block": 5})
+    subject.status = "learning"
+    assert room_of(subject) == 0
+    subject.status = "refused"
+    assert room_of(subject) == MOST_ASIDE
+
+
+def test_watches_of_which_more_than_steps_is_asked_put_nothing_aside() -> None:
+    assert may_wait(watch_of())
+    assert may_wait(watch_of("feature.*", "ranks", block=5))
+    assert not may_wait(watch_of(mature_after=60))
+    assert not may_wait(watch_of(unit="context.session"))
+    assert not may_wait(watch_of("metric.auc"))
+    assert not may_wait(watch_of("challenger_difference", "paired-promotion"))
+    assert not may_wait(watch_of("traffic", "quiet"))
+
+
+def test_what_is_put_aside_is_read_back_and_counted() -> None:
+    watch = watch_of("feature.*", "ranks", block=5)
+    members = [armed({"block": 5}, signal=f"feature.{name}") for name in ("a", "b")]
+    aside = Aside.beside(members)
+    signals = ("feature.a", "feature.b")
+    first = rows_of([0.0, 1.0])
+    first = first.with_values(np.array([[1.0, np.nan], [2.0, 3.0]]))
+    assert aside.takes(signals, first.values)
+    aside.put(signals, first)
+    assert aside.observations == 2
+    assert aside.granted == pytest.approx(3e-6)
+    assert aside.last_observed_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+    again = Aside.from_record(watch, aside.to_record(1, "1"))
+    assert again is not None
+    assert again.rows is not None
+    np.testing.assert_array_equal(again.rows.values, first.values)
+    np.testing.assert_array_equal(again.rows.ids, first.ids)
+    np.testing.assert_array_equal(again.rows.grants, first.grants)
+    assert (again.room, again.members) == (2, {"feature.a": (2, True), "feature.b": (1, True)})
+
+    more = np.array([[1.0, 2.0]] * 3)
+    assert again.takes(signals, more[:2])
+    assert not again.takes(signals, more), "the third completes a step"
+    assert not again.takes((*signals, "feature.c"), np.ones((1, 3))), (
+        "one is met for the first time"
+    )
+    assert not again.takes(("feature.b", "feature.a"), more[:1]), "the columns changed"
