@@ -81,7 +81,12 @@ async def _set_up(connection: asyncpg.Connection, number: int) -> None:
 
 
 async def conclusions_of(url: str) -> dict[str, list[dict[str, Any]]]:
-    """All that monitors concluded, without what differs between two runs."""
+    """All that monitors concluded, without what differs between two runs.
+
+    Predictions whose delays are compared wait for their turn, by how far the record had been read
+    when the last label came: a run in other turns has come less far with the last of them. What it
+    concludes of them, its alarms, is the same.
+    """
     questions = {
         "alarms": "SELECT a.application_id, w.name, a.subject, a.observation, a.prediction_id,"
         " round(a.statistic::numeric, 6) AS statistic, a.alarmed_at FROM alarms a"
@@ -89,7 +94,7 @@ async def conclusions_of(url: str) -> dict[str, list[dict[str, Any]]]:
         "alerts": "SELECT application_id, subject, kind, state FROM alerts ORDER BY 1, 2, 3",
         "states": "SELECT w.application_id, w.name, s.subject, s.status, s.observations,"
         " round(s.statistic::numeric, 6) AS statistic FROM watch_states s"
-        " JOIN watches w ON w.id = s.watch_id ORDER BY 1, 2, 3",
+        " JOIN watches w ON w.id = s.watch_id WHERE w.name <> 'label_delay' ORDER BY 1, 2, 3",
         "points": "SELECT application_id, signal, subject, at, n,"
         " round(total::numeric, 6) AS total FROM signal_points ORDER BY 1, 2, 3, 4",
         "hours": "SELECT application_id, signal, subject, step_s, at, n,"
