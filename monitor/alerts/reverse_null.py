@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.alerts import stretches
 from monitor.alerts.detail import MORE_OFTEN, SPREADS, deviation, measure
 from monitor.alerts.kinds import kind_of_alarm
 from monitor.alerts.text import number
@@ -15,6 +16,9 @@ from monitor.records import Alarm, Json, Watch
 
 WIDTH = 4.0
 """Values further from the middle than so many standard deviations count as that far."""
+
+STRETCHED = ("service.latency", "service.default", "service.error")
+"""Kinds of alert whose bad rows come in bursts, whatever the reference was like."""
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +64,14 @@ def null_of(watch: Watch, alarm: Alarm) -> Null | None:
         limit = float(parameters["limit"])
         inverted = bool(parameters.get("inverted"))
         said = told(limit * clip)
+        if kind_of_alarm(watch, alarm) in STRETCHED:
+            return Null(
+                stretches.form_of(limit),
+                stretches.HALF,
+                f"in at least every other stretch of a minute or more {name} is at least {said}",
+                f"{name} is below {said}",
+                limit,
+            )
         return Null(
             {"kind": "rate", "scale": clip, "falls": inverted},
             limit,

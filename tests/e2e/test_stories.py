@@ -10,10 +10,12 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.monitoring import rows_of
 from tests.support.stories import Model, Story, World
 
 TEXTS = Path(__file__).parent.parent / "data" / "stories"
@@ -168,3 +170,24 @@ def test_the_person_on_call_is_told_what_happened(name: str, database: str) -> N
     if os.environ.get("LEADSMAN_WRITE_TEXTS"):
         kept.write_text(page(texts))
     assert alike(page(texts), kept.read_text()), page(texts)
+
+
+@pytest.mark.e2e
+def test_an_alert_about_latency_resolves_some_time_after_answers_are_quick_again(
+    database: str,
+) -> None:
+    async def run() -> list[dict[str, Any]]:
+        story = Story(database)
+        await story.begin()
+        await story.live(6)
+        await story.live(1, World(latency_ms=110))
+        await story.live(4)
+        return await rows_of(
+            database,
+            "SELECT a.state, e.detail ->> 'reason' AS reason FROM alerts a JOIN alert_events e"
+            " ON e.alert_id = a.id AND e.event = 'resolved' WHERE a.kind = 'service.latency'",
+        )
+
+    (ended,) = asyncio.run(run())
+    assert ended["state"] == "resolved"
+    assert "each show that the share of late answers is below 5 %" in ended["reason"]
