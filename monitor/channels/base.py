@@ -22,3 +22,15 @@ class Message:
 def encoded(body: Json | list[Json]) -> bytes:
     """JSON without superfluous blanks."""
     return msgspec.json.encode(body)
+
+
+REMEDY_WORDS = {"acted": "carried out", "recovered": "helped", "not_recovered": "did not help"}
+"""Ends of `remedy.*` events that people would not say so."""
+
+
+def news(event: Json) -> str:
+    """What an event brings, in a few words: the alert's state, or what became of a remedy."""
+    kind, _, end = event["type"].partition(".")
+    if kind != "remedy":
+        return str(event["data"]["state"])
+    return f"remedy {event['data']['remedy']} {REMEDY_WORDS.get(end, end.replace('_', ' '))}"

@@ -7,6 +7,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 
+from monitor.channels.base import news
 from monitor.settings import Settings
 from monitor.store.webhooks import Delivery
 
@@ -28,7 +29,7 @@ def compose(delivery: Delivery, settings: Settings) -> EmailMessage:
         message["References"] = f"<alert-{data['alert']}@leadsman>"
         # A name of a feature may hold the end of a line, which would be the end of the header.
         title = " ".join(data["title"].split())
-        message["Subject"] = f"[{data['state']}, {data['tier']}] {title}"
+        message["Subject"] = f"[{news(event)}, {data['tier']}] {title}"
         message.set_content(data["text"])
     else:
         message["Subject"] = "[test] Leadsman can reach you"

@@ -1,6 +1,6 @@
 """What Slack's incoming webhooks take, and whatever speaks their language."""
 
-from monitor.channels.base import Message, encoded
+from monitor.channels.base import Message, encoded, news
 from monitor.records import Json
 from monitor.store.webhooks import Delivery
 
@@ -16,7 +16,7 @@ def slack(delivery: Delivery) -> Message:
     if "what" not in data:
         return Message(encoded({"text": f"{event['type']} of Leadsman. Nothing is wrong."}))
     mark = MARKS.get(data["state"], "")
-    heading = f"{mark} {data['state']} ({data['tier']}): {data['title']}"
+    heading = f"{mark} {news(event)} ({data['tier']}): {data['title']}"
     rest = data["text"].partition("\n")[2].rstrip("\n")
     blocks: list[Json] = [
         {

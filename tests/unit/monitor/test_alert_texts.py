@@ -97,6 +97,24 @@ def test_slack_takes_the_blocks(name: str) -> None:
     assert not re.search(r"&(?!amp;|lt;|gt;)", section["text"]["text"])
 
 
+@pytest.mark.parametrize(
+    ("event", "news"),
+    [
+        ("alert.firing", "firing"),
+        ("remedy.proposed", "remedy 4 proposed"),
+        ("remedy.acted", "remedy 4 carried out"),
+        ("remedy.not_recovered", "remedy 4 did not help"),
+    ],
+)
+def test_what_became_of_a_remedy_stands_in_the_heading(event: str, news: str) -> None:
+    delivery = delivery_of(alert_of(CASES["loss"]), event, format="slack")
+    delivery.body["data"]["remedy"] = 4
+    told = json.loads(render(delivery, "").body)["text"]
+    assert told == f"● {news} (rollback): market: price:2 errs more than it should"
+    subject = compose(delivery, SETTINGS)["Subject"]
+    assert subject == f"[{news}, rollback] market: price:2 errs more than it should"
+
+
 def test_a_cloud_event_carries_the_body_under_the_deliverys_id() -> None:
     message = render(
         delivery_of(alert_of(CASES["loss"]), "alert.firing", envelope="cloudevents"),
