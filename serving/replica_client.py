@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from serving.launchers.base import Replica
+from serving.nesting import MOST_LEVELS, is_text_too_deep
 from serving.replica.probe import place as place_of
 from serving.replica.protocol import HEADER, Encoding, Frame, Kind, ProtocolError, parse_head
 
@@ -20,6 +21,8 @@ KNOCK_PAUSE = 0.05
 """Seconds between two attempts to connect to a replica that does not listen yet."""
 CONNECT_TIMEOUT = 5.0
 """Longest one attempt: a packet to an address that is not there yet gets no answer."""
+
+TOO_DEEP = f"the model gave an output of more than {MOST_LEVELS} arrays and objects in each other"
 
 _RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ROW_ERRORS = msgspec.json.Decoder(list[tuple[int, str]])
@@ -89,10 +92,12 @@ def parse_answer(frame: Frame, rows: int, classes: list[bytes]) -> BatchAnswer:
     try:
         outputs = _outputs(frame.encoding, payload[: frame.outputs], rows, classes)
         errors = dict(_ROW_ERRORS.decode(payload[end:])) if end < len(payload) else {}
-    except (struct.error, IndexError, msgspec.DecodeError) as error:
+    except (struct.error, IndexError, msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(f"expected {rows} outputs: {error}") from error
     if len(outputs) != rows:
         raise ProtocolError(f"expected {rows} outputs, got {len(outputs)}")
+    if frame.encoding == Encoding.JSON:
+        errors |= {row: TOO_DEEP for row, raw in enumerate(outputs) if is_text_too_deep(raw)}
     scores = None
     if width:
         start = frame.outputs

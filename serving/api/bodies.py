@@ -1,33 +1,14 @@
 """What bodies of the admin API have in common."""
 
 import math
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from serving.nesting import MOST_LEVELS
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """Names of applications, models and versions: what fits into a path, a label and a file name."""
-
-
-MOST_LEVELS = 64
-"""Arrays and objects within each other: what is kept is read and written again by recursion."""
-
-
-def is_too_deep(value: Any) -> bool:
-    """Whether a JSON value has more levels than `MOST_LEVELS`."""
-    layer = [value]
-    for _ in range(MOST_LEVELS):
-        layer = [inner for one in layer for inner in _inside(one)]
-        if not layer:
-            return False
-    return any(isinstance(one, list | dict) for one in layer)
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _storable(value: Any) -> Any:

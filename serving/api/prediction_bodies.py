@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from serving.api.bodies import MOST_LEVELS, is_too_deep
 from serving.api.problems import problem
 from serving.errors import (
     FieldError,
@@ -23,6 +22,7 @@ from serving.errors import (
 )
 from serving.inference import ActiveRoute, Inference, Prediction
 from serving.inputs import InputCodec
+from serving.nesting import MOST_LEVELS, is_too_deep
 from serving.pieces import PIECE_ROWS, in_pieces
 
 CONTEXT_LIMIT = 65_536

@@ -141,6 +141,9 @@ def test_a_row_that_raises_gets_its_own_error_and_the_others_their_answers(tmp_p
         ("rows[:, 0] * float('nan')", "NaN"),
         ("[object()] * len(rows)", "object, which JSON does not have"),
         ("(rows[:, 0], rows[:, 0])", "scores of shape"),
+        ("[eval('[' * 65 + ']' * 65)]", "more than 64 arrays and objects in each other"),
+        ("[__import__('functools').reduce(lambda a, _: [a], range(900))]", "more than 64 arrays"),
+        ("[__import__('functools').reduce(lambda a, _: [a], range(9000))]", "RecursionError"),
     ],
 )
 def test_an_answer_that_cannot_be_one_is_an_error_of_the_row(

@@ -13,10 +13,10 @@ import pytest
 import uvloop
 
 from serving import ids
-from serving.api.bodies import MOST_LEVELS
 from serving.batching import BatchQueue
 from serving.inference import FLAG_DEFAULT, FLAG_SHADOW
 from serving.launchers.process import ProcessLauncher
+from serving.nesting import MOST_LEVELS
 from tests.support.data_plane import (
     KEY,
     application,
