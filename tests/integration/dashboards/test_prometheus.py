@@ -53,9 +53,8 @@ def asked(
         wait_until(lambda: service.monitor.get("/v1/remedies").json(), within=60)
         allowed = {"budgets": {"page": 2}}
         assert service.monitor.put("/v1/applications/market/budget", json=allowed).is_success
-        wait_until(
-            lambda: made.query('leadsman_label_coverage_ratio{application="market"}'), within=60
-        )
+        for figure in ("leadsman_label_coverage_ratio", "leadsman_application_budget_per_year"):
+            wait_until(lambda name=figure: made.query(f'{name}{{application="market"}}'), within=60)
 
         def seen() -> bool:
             service.traffic(11)
