@@ -9,6 +9,7 @@ from monitor.api.context import Admin, Reader, StateOf, Transaction, named
 from monitor.api.forms import WatchAnswer
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
+from monitor.api.watch_checks import check_here
 from monitor.api.watch_forms import (
     BudgetsRequest,
     DeclaredWatches,
@@ -21,7 +22,6 @@ from monitor.api.watch_forms import (
 from monitor.errors import InvalidRequestError, NameTakenError
 from monitor.records import Application, Watch
 from monitor.settings import Settings, Tier
-from monitor.signals.custom import check_metric
 from monitor.store import ledger as ledger_store
 from monitor.store import watches as store
 from monitor.store.budgets import add_changes, read_budgets, read_changes
@@ -30,7 +30,6 @@ from monitor.watches import budget
 from monitor.watches.budget import Own
 from monitor.watches.changes import Change, changes, told_apart, wanted_of
 from monitor.watches.entries import WatchEntry
-from monitor.watches.fitting import check_task
 
 router = APIRouter(
     prefix="/v1/applications/{application}",
@@ -69,16 +68,17 @@ async def put_watches(
 
     A watch whose signal, detector, tier or settings change begins its tests anew.
     """
-    found, _registry = await named(connection, application)
+    found, registry = await named(connection, application)
     _refuse_repeated(body.watches)
     wanted = wanted_of(body.watches, defaults=body.defaults, mode=state.settings.remedy_mode)
     for number, one in enumerate(wanted[: len(body.watches)]):
         where = f"/body/watches/{number}"
-        check_task(one.form, found.task, where=where)
-        check_metric(one.form, state.settings.metric_modules, where=where)
+        check_here(one.form, found, registry, state.settings, where=where)
     # Those that the monitor's next turn would make.
     await store.add_default_watches(connection, [found.id], state.settings.remedy_mode)
-    present = await store.lock_watches(connection, found.id)
+    # Who applies another file at the same time is waited for; what that added shows after it only.
+    await store.lock_watches(connection, found.id)
+    present = await store.read_watches(connection, found.id)
     told = [one for one in changes(present, wanted) if one.action != "keep"]
     own = await read_budgets(connection, found.id)
     differ = _differing(own, body.budgets, state.settings)
@@ -172,10 +172,7 @@ async def _carry_out(
     wanted = change.wanted
     if change.action == "change":
         assert change.present is not None
-        values = {name: wanted.fields[name] for name in change.fields}
-        if "rule" in values:
-            values["remedy"] = wanted.form.remedy
-        await store.change_watch(connection, change.present.id, values)
+        await store.change_watch(connection, change.present.id, change.columns)
         return
     made = await store.add_watch(connection, application_id, wanted.form, wanted.mode)
     if made is None:

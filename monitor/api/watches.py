@@ -8,15 +8,16 @@ from monitor.api.context import Admin, Reader, StateOf, Transaction, named, read
 from monitor.api.forms import WatchAnswer, WatchChange, WatchRequest
 from monitor.api.idempotency import Changes
 from monitor.api.problems import PROBLEMS
+from monitor.api.watch_checks import check_here
 from monitor.errors import NameTakenError
 from monitor.records import Watch
 from monitor.remedies import rules
 from monitor.settings import Mode
-from monitor.signals.custom import check_metric
 from monitor.store import watches as store
 from monitor.store.budgets import read_all_budgets, read_budgets
 from monitor.watches import budget
-from monitor.watches.fitting import check_form, check_task
+from monitor.watches.changes import revised
+from monitor.watches.fitting import check_form
 from monitor.watches.watch import WatchForm
 
 router = APIRouter(prefix="/v1/watches", tags=["watches"], responses=PROBLEMS, route_class=Changes)
@@ -48,7 +49,7 @@ async def make_watch(
     state: StateOf, connection: Transaction, _: Admin, body: WatchRequest
 ) -> WatchAnswer:
     """Make a watch. It shares its tier's budget with the watches that are there."""
-    application, _registry = await named(connection, body.application)
+    application, registry = await named(connection, body.application)
     rule = rules.parse(body.remedy, where="/body/remedy")
     form = WatchForm(
         body.name,
@@ -56,12 +57,11 @@ async def make_watch(
         body.detector,
         body.tier,
         rule[0]["kind"],
-        body.settings.model_dump(exclude_unset=True),
+        body.settings.model_dump(exclude_unset=True, mode="json"),
         rule,
     )
     check_form(form, where="/body")
-    check_task(form, application.task, where="/body")
-    check_metric(form, state.settings.metric_modules, where="/body")
+    check_here(form, application, registry, state.settings, where="/body")
     mode = body.mode if rules.acts(rule) else Mode.OBSERVE
     watch = await store.add_watch(connection, application.id, form, mode)
     if watch is None:
@@ -78,43 +78,41 @@ async def make_watch(
 async def change_watch(
     state: StateOf, connection: Transaction, _: Admin, watch_id: int, body: WatchChange
 ) -> WatchAnswer:
-    """Change tier, settings, mode, or whether it is enabled."""
-    watch = await store.read_watch(connection, watch_id)
-    given = body.model_dump(exclude_unset=True, exclude_none=True, mode="json")
-    if body.settings is not None:
-        stated = body.settings.model_dump(exclude_unset=True, mode="json")
-        given["settings"] = watch.settings | stated
-    if body.remedy is not None:
-        rule = rules.parse(body.remedy, where="/body/remedy")
-        given |= {"remedy": rule[0]["kind"], "rule": rule}
-    if given.keys() & {"tier", "settings", "remedy"}:
-        form = WatchForm(
-            watch.name,
-            watch.signal,
-            watch.detector,
-            body.tier or watch.tier,
-            given.get("remedy", watch.remedy),
-            given.get("settings", watch.settings),
-            given.get("rule", watch.rule),
-        )
-        check_form(form, where="/body")
-        check_metric(form, state.settings.metric_modules, where="/body")
-    if given:
-        watch = await store.change_watch(connection, watch_id, given)
+    """Change tier, settings, remedy, mode, or whether it is enabled.
+
+    With another tier or other settings its tests begin anew.
+    """
+    watch = await store.read_watch(connection, watch_id, lock=True)
     registry = await read_registry(connection)
+    application = registry.applications[watch.application_id]
+    settings = None
+    if body.settings is not None:
+        settings = body.settings.model_dump(exclude_unset=True, mode="json")
+    change = revised(
+        watch,
+        tier=body.tier,
+        settings=settings,
+        remedy=body.remedy,
+        mode=body.mode,
+        enabled=body.enabled,
+    )
+    assert change.wanted is not None
+    if settings is not None:
+        check_here(change.wanted.form, application, registry, state.settings, where="/body")
+    if change.fields:
+        watch = await store.change_watch(connection, watch_id, change.columns)
     share = budget.budgets(
         await store.read_watches(connection, watch.application_id),
         state.settings,
         await read_budgets(connection, watch.application_id),
     )
-    name = registry.applications[watch.application_id].name
-    return WatchAnswer.of(watch, name, share.get(watch.id))
+    return WatchAnswer.of(watch, application.name, share.get(watch.id))
 
 
 @router.delete("/{watch_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a watch")
 async def delete_watch(connection: Transaction, _: Admin, watch_id: int) -> None:
     """Remove an operator's watch; its alarms stay. A default watch is disabled instead."""
-    watch = await store.read_watch(connection, watch_id)
+    watch = await store.read_watch(connection, watch_id, lock=True)
     if watch.origin == "default":
         await store.change_watch(connection, watch_id, {"enabled": False})
     else:

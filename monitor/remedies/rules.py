@@ -15,6 +15,8 @@ LONGEST = 8
 """Steps of one rule at most."""
 
 Ref = Annotated[str, Field(pattern=r"^[^:\s]+:[^:\s]+$", examples=["fraud:1"])]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Of a row, as the record counts them."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -38,7 +40,7 @@ class RollBack(_Step):
     """Return to the last good revision, or to a named one."""
 
     kind: Literal["roll_back"]
-    to_revision: Annotated[int, Field(ge=1)] | None = None
+    to_revision: Number | None = None
 
 
 class Swap(_Step):
@@ -72,9 +74,9 @@ class Retrain(_Step):
     decide."""
 
     kind: Literal["retrain"]
-    webhook: Annotated[int, Field(ge=1)]
+    webhook: Number
     """Number of a registered webhook."""
-    patience: Annotated[int, Field(ge=100)] = 5_000
+    patience: Annotated[int, Field(ge=100, le=10**12)] = 5_000
     """Labels that both versions answered after which a version not found better is withdrawn."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from drift.means.hours import hours_of_week
 from monitor.feed.columns import Ints
@@ -25,16 +25,18 @@ class Segments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    by: Annotated[str, Field(pattern=r"^((context|feature)\..+|time\.(hour|hour_of_week))$")]
+    by: Annotated[
+        str, Field(pattern=r"^((context|feature)\.[^\x00\n]+|time\.(hour|hour_of_week))$")
+    ]
     """context.KEY, feature.NAME, time.hour or time.hour_of_week: when the prediction was made."""
-    edges: tuple[float, ...] | None = None
+    edges: tuple[FiniteFloat, ...] | None = None
     """Rising inner edges of a numeric feature's bins."""
     bins: Annotated[int, Field(ge=2, le=32)] | None = None
     """Bins of about equally many reference rows; needs reference rows, where no edges are given. Of
     hours: equal stretches of the day or week, one for each hour when absent."""
     offset_hours: Annotated[float, Field(ge=-14, le=14)] = 0.0
     """Of hours: how far local time is ahead of UTC."""
-    values: tuple[str, ...] | None = None
+    values: tuple[Annotated[str, Field(pattern=r"^[^\x00]*$")], ...] | None = None
     """Values with a segment of their own; the first that come where absent."""
 
     @model_validator(mode="after")

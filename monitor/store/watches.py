@@ -131,11 +131,18 @@ async def lock_watches(connection: AsyncConnection, application_id: int) -> list
     return await read_watches_of(connection, [application_id])
 
 
-async def read_watch(connection: AsyncConnection, watch_id: int) -> Watch:
-    """One watch."""
-    row = (
-        await connection.execute(select(*WatchRow.__table__.c).where(WatchRow.id == watch_id))
-    ).one_or_none()
+async def read_watch(connection: AsyncConnection, watch_id: int, *, lock: bool = False) -> Watch:
+    """One watch.
+
+    Parameters
+    ----------
+    lock
+        To change it: no turn saves its states, and nobody else changes it, meanwhile.
+    """
+    query = select(*WatchRow.__table__.c).where(WatchRow.id == watch_id)
+    if lock:
+        query = query.with_for_update(key_share=True)
+    row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise NotFoundError("watch", watch_id)
     return _watch(row)

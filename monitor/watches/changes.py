@@ -11,8 +11,9 @@ from typing import Literal
 
 from monitor.records import Json, Watch
 from monitor.remedies import rules
-from monitor.settings import Mode
+from monitor.settings import Mode, Tier
 from monitor.watches.entries import DEFAULTS, WatchEntry, as_entry
+from monitor.watches.fitting import check_form
 from monitor.watches.watch import DEFAULT_WATCHES, WatchForm, WatchSettings, default_mode
 
 Action = Literal["add", "change", "remove", "keep"]
@@ -57,6 +58,13 @@ class Change:
     """Of a changed watch: each field that differs, as it is and as it shall be."""
 
     @property
+    def columns(self) -> Json:
+        """Of a changed watch: the columns that differ, as they shall be."""
+        assert self.wanted is not None
+        found = {name: self.wanted.fields[name] for name in self.fields}
+        return found | ({"remedy": self.wanted.form.remedy} if "rule" in found else {})
+
+    @property
     def restarts(self) -> bool:
         """Whether its tests begin anew."""
         return self.action == "change" and bool(RESTARTS & self.fields.keys())
@@ -94,6 +102,49 @@ def wanted_of(entries: Sequence[WatchEntry], *, defaults: bool, mode: Mode) -> l
         if form.name not in named
     ]
     return made
+
+
+def revised(
+    watch: Watch,
+    *,
+    tier: Tier | None = None,
+    settings: Json | None = None,
+    remedy: object = None,
+    mode: Mode | None = None,
+    enabled: bool | None = None,
+) -> Change:
+    """What to do so that parts of a watch are others.
+
+    Parameters
+    ----------
+    watch
+        As it is; each part that is none stays so.
+    settings
+        Those that are to differ; one that is none goes by its default.
+    remedy
+        A kind, a step, or a list of steps.
+
+    Raises
+    ------
+    InvalidRequestError
+        If the parts would not fit together, naming the field below `/body`.
+    """
+    rule = rules.steps_of(watch)
+    if remedy is not None:
+        rule = rules.parse(remedy, where="/body/remedy")
+    form = WatchForm(
+        watch.name,
+        watch.signal,
+        watch.detector,
+        watch.tier if tier is None else tier,
+        rule[0]["kind"],
+        watch.settings | (settings or {}),
+        rule,
+    )
+    if tier is not None or settings is not None or remedy is not None:
+        check_form(form, where="/body")
+    stated = (watch.mode if mode is None else mode) if rules.acts(rule) else Mode.OBSERVE
+    return _change(watch, Wanted(form, stated, watch.enabled if enabled is None else enabled))
 
 
 def changes(present: Sequence[Watch], wanted: Sequence[Wanted]) -> list[Change]:

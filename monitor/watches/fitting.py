@@ -1,5 +1,7 @@
 """Which parts of a watch fit together: signal, detector, settings, tier and remedy."""
 
+from collections.abc import Collection
+
 from drift.streaming.river_adapter import NAMES as RIVER
 from drift.streaming.river_adapter import OF_ERRORS
 from monitor.errors import InvalidRequestError
@@ -68,6 +70,8 @@ SETTINGS = {
 }
 """Settings that a detector looks at; what it would not look at is refused."""
 
+SERVICES = ("latency", "default", "error")
+
 _LABELLED = {"mature_after", "independent_delay"}
 _WHOLE = {"segments", "most_segments", "unit", "gap", "block"}
 """Settings about single rows: a stretch of time and an application have none."""
@@ -93,11 +97,17 @@ def settings_for(signal: str, detector: str) -> frozenset[str]:
 
 def detectors_for(signal: str) -> tuple[str, ...]:
     """Detectors that fit a signal, a member of a family too; none where there is no such signal."""
+    if signal in DETECTORS:
+        return DETECTORS[signal]
     for metric in (AUC, QUANTILE):
         if is_of(signal, metric):
             return DETECTORS[metric]
-    family = signal.partition(".")[0] + ".*"
-    return DETECTORS.get(signal, DETECTORS.get(family, ()))
+    family, _, member = signal.partition(".")
+    if not member or "\x00" in member:
+        return ()
+    if family == "service" and member not in SERVICES:
+        return ()
+    return DETECTORS.get(f"{family}.*", ())
 
 
 def check_form(form: WatchForm, *, where: str) -> None:
@@ -128,12 +138,43 @@ def check_form(form: WatchForm, *, where: str) -> None:
     _check_segments(form, where)
     rule = form.rule or [{"kind": form.remedy}]
     may_act = form.detector in GUARANTEED
-    if not may_act and (rules.acts(rule) or form.tier is Tier.ROLLBACK):
+    if not may_act and rules.acts(rule):
         raise InvalidRequestError(
             f"{where}/remedy",
             "notify and a tier of page or info: the detector has no guarantee",
             rule[0]["kind"],
         )
+    if not may_act and form.tier is Tier.ROLLBACK:
+        raise InvalidRequestError(
+            f"{where}/tier", "page or info: the detector has no guarantee", form.tier.value
+        )
+
+
+def check_features(form: WatchForm, features: Collection[str], *, where: str) -> None:
+    """Refuse a watch of a feature that its application does not have: it would be silent for good.
+
+    Parameters
+    ----------
+    features
+        Those of every input schema that the application had; none while it has no schema.
+    where
+        Path of the watch, before the name of the field that is wrong.
+
+    Raises
+    ------
+    InvalidRequestError
+        If a feature is not one of those.
+    """
+    family, _, member = form.signal.partition(".")
+    segments = form.settings.get("segments") or {}
+    named = [("settings/segments/by", str(segments.get("by", "")))]
+    if family in ("feature", "quality") and member != "*":
+        named.append(("signal", f"feature.{member}"))
+    for field, name in named:
+        kind, _, feature = name.partition(".")
+        if kind == "feature" and features and feature not in features:
+            expected = f"a feature of the application: {', '.join(sorted(features))}"
+            raise InvalidRequestError(f"{where}/{field}", expected, feature)
 
 
 def _check_class(signal: str, where: str) -> None:

@@ -27,6 +27,11 @@ from monitor.signals.base import (
 from monitor.signals.segments import Segments
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seconds = Annotated[float, Field(gt=0, le=3.2e9)]
+"""A century at most: moments are counted in microseconds, and more of them would not fit."""
+Rows = Annotated[int, Field(ge=1, le=10**12)]
+Size = Annotated[float, Field(gt=0, le=1e300)]
+"""A finite number, which JSON can hold."""
 
 
 class WatchSettings(BaseModel):
@@ -42,10 +47,10 @@ class WatchSettings(BaseModel):
     tolerant-ranks: how far the mean rank of values among normal ones, 0 to 1, may move."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """With which the reference's mean loss lies below its upper limit."""
-    block: Annotated[int, Field(ge=1)] | Literal["recommended"] | None = None
+    block: Rows | Literal["recommended"] | None = None
     """Rows whose mean is one observation; "recommended" takes what the reference's dependence asks
     for."""
-    clip: Annotated[float, Field(gt=0)] | None = None
+    clip: Size | None = None
     """Regression: losses above it count as it; the 99.5 % point of the reference's loss when
     absent."""
     head_start: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -57,7 +62,7 @@ class WatchSettings(BaseModel):
     """Promotion: the challenger is not worse by so much; at 0 it is better."""
     alpha: Fraction = 0.05
     """Promotion: probability of promoting a challenger that is not."""
-    learn: Annotated[int, Field(ge=50)] = 500
+    learn: Annotated[int, Field(ge=50, le=1_000_000)] = 500
     """Without a reference: labels from which the centre is learned before the test begins."""
     delta: Fraction = 0.002
     """adwin: its parameter; no false alarm rate follows from it."""
@@ -69,20 +74,20 @@ class WatchSettings(BaseModel):
     """Segments of one version; what comes after them is tested together, as OTHER. When absent 5 at
     the tier rollback, where 24 are the most, and 50 at the others, or as many as `segments`
     names."""
-    unit: Annotated[str, Field(pattern=r"^context\..+$")] | None = None
+    unit: Annotated[str, Field(pattern=r"^context\.[^\x00\n]+$")] | None = None
     """context.KEY whose rows belong together (session, user, job): their mean is one
     observation."""
-    gap: Annotated[int, Field(ge=1)] = 1000
+    gap: Rows = 1000
     """Rows of others after which a unit is complete."""
     metric: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """package.module:function of an operator's metric: outputs and labels to a value a row."""
     quantile: Fraction | None = None
     """metric.quantile: the quantile that the outputs forecast; 0.9 when absent."""
-    quiet_after: Annotated[float, Field(gt=0)] | None = None
+    quiet_after: Seconds | None = None
     """service.traffic: seconds without a request that count as quiet; learned when absent."""
-    horizon: Annotated[float, Field(gt=0)] = 3600.0
+    horizon: Seconds = 3600.0
     """label.coverage: seconds after which a label should have come."""
-    mature_after: Annotated[float, Field(gt=0)] | None = None
+    mature_after: Seconds | None = None
     """Seconds after which a prediction is tested, in the order of predictions and with the labels
     that came by then; as labels arrive when absent. For labels whose delay depends on them."""
     independent_delay: bool = False
