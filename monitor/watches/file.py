@@ -110,7 +110,11 @@ DEEPEST, MOST_FIELDS = 16, 50_000
 
 
 def _parse(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InvalidWatchFileError(path, line, "", f"is no YAML: {error.reason}") from error
     try:
         root = loader.get_single_node()
         if root is None:
@@ -132,6 +136,12 @@ def _parse(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
         raise InvalidWatchFileError(path, line, "", f"is no YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise InvalidWatchFileError(path, 1, "", f"is no YAML: {error}") from error
+    except RecursionError as error:
+        raise InvalidWatchFileError(path, 1, "", "is nested too deeply") from error
+    except ValueError as error:
+        # A date or a number that YAML's form allows and Python does not have.
+        said = f"holds a value that cannot be read: {error}"
+        raise InvalidWatchFileError(path, 1, "", said) from error
     finally:
         loader.dispose()
 
