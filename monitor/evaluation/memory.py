@@ -216,7 +216,9 @@ class Memory:
             self._kept.clear()
 
     def forget(self) -> None:
-        """A turn failed."""
+        """A turn failed: what it wrote is undone, the watches of new applications too."""
+        self.registry, self.token = None, ()
+        self.known, self.budgets = {}, {}
         self.pending = {}
         self._kept.clear()
 
