@@ -383,7 +383,6 @@ async def hand_on(connection: AsyncConnection, stands: Sequence[Sequence[WatchSt
         for state in stands[number % len(stands)]:
             watch = watches[own[state.watch_id].name]
             if watch.detector == "quiet":
-                states.append(replace(state, watch_id=watch.id, subject=str(number)))
                 continue
             subjects = [handed(one, watch, number) for one in from_row(own[state.watch_id], state)]
             states += [
@@ -397,6 +396,12 @@ async def hand_on(connection: AsyncConnection, stands: Sequence[Sequence[WatchSt
                 )
                 for row in to_rows(subjects)
             ]
+        # When it was asked last is the same for all, and a short while ago.
+        states += [
+            replace(state, watch_id=watches["traffic"].id, subject=str(number))
+            for state in stands[-1]
+            if state.watch_id in own and own[state.watch_id].detector == "quiet"
+        ]
         await watch_store.save_states(connection, states)
         clocks = {watches[one.name].id: one.clock for one in own.values() if one.clock is not None}
         await watch_store.move_clocks(connection, clocks)
@@ -457,16 +462,21 @@ async def stay_idle(
         await all_read(connection, monitor, scratch / "monitor.log")
         ready = time.perf_counter() - began
         theirs, own, shipped, rows = 0.0, 0.0, 0.0, 0
-        # Modules are loaded at their first use, some with the first label: once, and not for ever.
+        # Modules are loaded at their first use, once and not for ever: so that each is used before
+        # the measurement, applications at every place in their tests are asked first, and their
+        # labels come before it.
+        first = list(range(1, min(STANDS, applications) + 1))
         for second in range(WARM_SECONDS + IDLE_SECONDS):
             if second == WARM_SECONDS:
                 await all_read(connection, monitor, scratch / "monitor.log")
                 theirs, own = postgres_seconds(root), spent_by(monitor.pid)
                 shipped, began, rows = spent_by(shipping), time.perf_counter(), 0
-            count = int(rng.poisson(rate))
             us = time.time_ns() // 1000
+            asked = rng.integers(1, applications + 1, rng.poisson(rate)).tolist()
+            if second < WARM_SECONDS:
+                asked = asked + first if second == 0 else asked or first[:1]
+            count = len(asked)
             if count:
-                asked = rng.integers(1, applications + 1, count).tolist()
                 sent = traffic.shipment(asked, us, 1_000_000)
                 await ship(connection, *sent, (count, int(bool(sent[1]))), us)
                 rows += count
@@ -478,9 +488,11 @@ async def stay_idle(
     finally:
         monitor.terminate()
         monitor.wait()
+    alarms = await connection.fetchval("SELECT count(*) FROM alarms")
     await connection.close()
     return {
         "idle_applications": applications,
+        "alarms_on_a_stream_without_change": alarms,
         "seconds_until_the_first_row_is_read": ready,
         "idle_rows_per_second": rows / wall,
         "idle_share_of_the_monitor": own / wall,

@@ -7,6 +7,7 @@ CRC-32 of all before it (4). A state of 8 stakes and one tier takes under 600 by
 
 import hashlib
 import json
+import marshal
 import math
 import struct
 import zlib
@@ -31,6 +32,9 @@ _KINDS: dict[bytes, np.dtype[np.generic]] = {
 }
 """Counts that fit travel in four bytes; both kinds of whole numbers are read back as int64."""
 
+_LETTERS = {"f": b"f", "i": b"i", "u": b"u"}
+_SHAPES = [struct.Struct(f"<B{dimensions}I") for dimensions in range(8)]
+
 State = Sequence[NDArray[np.float64] | NDArray[np.int64] | NDArray[np.uint8]]
 
 
@@ -38,11 +42,17 @@ def pack(name: str, settings: Settings, state: State) -> bytes:
     """Write the arrays of one detector."""
     parts = [_HEAD.pack(_MAGIC, SCHEMA_VERSION, settings_hash(name, settings), len(state))]
     for array in state:
-        kind = {"f": b"f", "i": b"i", "u": b"u"}[array.dtype.kind]
-        if kind == b"i" and array.size and array.min() >= 0 and array.max() < 2**32:
+        kind = _LETTERS[array.dtype.kind]
+        # As unsigned numbers the negative ones are the largest.
+        if (
+            kind == b"i"
+            and array.size
+            and array.astype(np.int64, copy=False).view(np.uint64).max() < 2**32
+        ):
             kind = b"w"
-        parts.append(kind + struct.pack(f"<B{array.ndim}I", array.ndim, *array.shape))
-        parts.append(array.astype(_KINDS[kind]).tobytes())
+        shape = array.shape
+        parts.append(kind + _SHAPES[len(shape)].pack(len(shape), *shape))
+        parts.append(array.astype(_KINDS[kind], copy=False).tobytes())
     body = b"".join(parts)
     return body + struct.pack("<I", zlib.crc32(body))
 
@@ -68,7 +78,7 @@ def unpack(name: str, settings: Settings, data: bytes) -> list[NDArray[np.generi
     at = _HEAD.size
     for _ in range(count):
         dtype, dimensions = _KINDS[data[at : at + 1]], data[at + 1]
-        shape = struct.unpack_from(f"<{dimensions}I", data, at + 2)
+        _, *shape = _SHAPES[dimensions].unpack_from(data, at + 1)
         at += 2 + 4 * dimensions
         size = math.prod(shape)
         array = np.frombuffer(data, dtype, count=size, offset=at).reshape(shape)
@@ -80,8 +90,8 @@ def unpack(name: str, settings: Settings, data: bytes) -> list[NDArray[np.generi
 def settings_hash(name: str, settings: Settings) -> bytes:
     """Sixteen bytes that tell one detector's settings from another's."""
     # Hundreds of detectors of a turn have the same settings, and writing them as JSON takes longer
-    # than all else about a small state.
-    known = f"{name} {settings}"
+    # than all else about a small state. This form of marshal tells nothing but the values.
+    known = marshal.dumps((name, settings), 2)
     found = _hashes.get(known)
     if found is None:
         text = json.dumps([name, settings], sort_keys=True, allow_nan=False)
@@ -91,5 +101,5 @@ def settings_hash(name: str, settings: Settings) -> bytes:
     return found
 
 
-_hashes: dict[str, bytes] = {}
+_hashes: dict[bytes, bytes] = {}
 _MOST_HASHES = 4096

@@ -125,6 +125,10 @@ class Engine:
             Expected false alarms allowed at each row.
         """
         grants = checked_grants(grants, rows, self.tiers)
+        if rows == 1 and self._position + 1 < self._chunk:
+            level = self._step(factors(0, 1)[:, 0], grants[0])
+            if level is not None:
+                return Update(level, ())
         before = self._snapshot()
         statistic = np.empty((rows, self.tiers))
         alarms: list[Alarm] = []
@@ -138,6 +142,27 @@ class Engine:
             raise
         alarms.sort(key=lambda alarm: (alarm.step, alarm.tier))
         return Update(statistic, tuple(alarms))
+
+    def _step(
+        self, factors: NDArray[np.float64], grants: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """Consume one row within a chunk, shape (1, tiers), unless it alarms: then nothing.
+
+        What `_advance` does with many rows, to the bit and in a third of the time: most rows of a
+        stream that is seldom fed come alone.
+        """
+        product = self._product * factors
+        granted = self._granted + grants[:, None] / self._product
+        wealth = (granted + self._anchor) * product
+        # Added up one after another, as `mean_over_stakes` does.
+        level: NDArray[np.float64] = np.add.accumulate(wealth, axis=1)[:, -1] / self.stakes
+        if level.max() >= THRESHOLD:
+            return None
+        self._product, self._granted = product, granted
+        self._position += 1
+        self.steps += 1
+        self._excursions.step(product, self.steps)
+        return level[None, :]
 
     def _advance(
         self, factors: Factors, grants: NDArray[np.float64], offset: int, alarms: list[Alarm]

@@ -66,6 +66,12 @@ class Excursions:
             self.lowest, self.lowest_at = lowest[:, -1].copy(), lowest_at[:, -1].copy()
         return trace
 
+    def step(self, product: NDArray[np.float64], steps: int) -> None:
+        """Consume one row within a chunk, after which `steps` steps are consumed in all."""
+        lower = product < self.lowest
+        self.lowest_at = np.where(lower, steps, self.lowest_at)
+        self.lowest = np.where(lower, product, self.lowest)
+
     def jump(self, log_sums: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
         """Consume a whole batch as one step, up to `steps` steps in all; return the beginnings.
 

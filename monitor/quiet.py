@@ -26,6 +26,8 @@ SHORTEST = timedelta(minutes=1)
 """No shorter pause is a silence."""
 OLDEST = timedelta(days=1)
 """What has been silent for longer when the monitor looks is no news."""
+AT_ONCE = 50
+"""Silences that one look finds; the next one follows within a second."""
 REQUESTS = 100
 """Requests from which the longest pause is learned."""
 
@@ -33,11 +35,14 @@ _QUIET = text("""
     SELECT s.watch_id, s.subject
       FROM watch_states s JOIN watches w ON w.id = s.watch_id
      WHERE w.detector = 'quiet' AND w.enabled AND s.status = 'armed'
+       AND w.application_id = ANY(CAST(:applications AS int[]))
        AND s.last_observed_at > CAST(:now AS timestamptz) - CAST(:oldest AS interval)
        AND NOT CAST(s.parameters ->> 'told' AS boolean)
        AND s.last_observed_at
              + CAST(s.parameters ->> 'quiet_after' AS float8) * interval '1 second'
            < CAST(:now AS timestamptz)
+     ORDER BY s.watch_id
+     LIMIT :most
 """)
 
 
@@ -144,13 +149,20 @@ def silences(watch: Watch, state: WatchState | None, extracted: Extracted) -> li
 async def find_quiet(
     connection: AsyncConnection, registry: Registry, now: datetime
 ) -> list[tuple[Watch, Alarm]]:
-    """Applications that have just gone quiet; each silence is told once."""
+    """Applications that have just gone quiet; each silence is told once.
+
+    Of many at once, as when a gateway fails, some at each look: reading goes on between.
+    """
     found = []
-    rows = (await connection.execute(_QUIET, {"now": now, "oldest": OLDEST})).all()
+    asked = {
+        "now": now,
+        "oldest": OLDEST,
+        "most": AT_ONCE,
+        "applications": list(registry.applications),
+    }
+    rows = (await connection.execute(_QUIET, asked)).all()
     for number, subject in rows:
         watch = await store.read_watch(connection, number)
-        if watch.application_id not in registry.applications:
-            continue
         state = next(
             s for s in await store.read_states(connection, [number]) if s.subject == subject
         )

@@ -110,6 +110,12 @@ class NumericRanks(BettingDetector):
         """Return p-values of the next values as the pool grows, and the pool after them."""
         bins = np.searchsorted(self._edges, values, side="right")
         draws = uniforms(self._seed, self.steps, len(values))
+        if len(values) == 1:
+            # Most rows of a stream that is seldom fed come alone.
+            one, counts = int(bins[0]), self._counts.copy()
+            rank = int(counts[:one].sum()) + draws * (int(counts[one]) + 1)
+            counts[one] += 1
+            return rank / (self.steps + 1), counts
         pvalues, counts = np.empty(len(values)), self._counts.copy()
         for start in range(0, len(values), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)

@@ -5,6 +5,9 @@ row is kept beside the detectors that it concerns, by some two hundred bytes, an
 read nor written. The row that completes a step is fed together with those put aside: to the
 detectors that is one more split of the same rows into turns, of which none changes what they
 conclude.
+
+A family that only informs is looked at with every fifth row, though some of its members may step
+with each: of twenty features one always does, and for its sake all would be read and written.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,11 +21,12 @@ from numpy.typing import NDArray
 from drift.means.auc import AucPairs
 from drift.means.units import Units
 from monitor.evaluation.delays import AGE
-from monitor.evaluation.detector_state import Subject
+from monitor.evaluation.detector_state import FAMILY, Subject
 from monitor.evaluation.pairing import LOOK
 from monitor.feed.rows import Rows
 from monitor.moments import from_micros
 from monitor.records import Watch, WatchAside
+from monitor.settings import Tier
 from monitor.signals.base import Observations
 from monitor.signals.custom import asks
 from monitor.watches.watch import settings_of
@@ -31,6 +35,9 @@ Floats = NDArray[np.float64]
 
 MOST_ASIDE = 64
 """Rows put aside at most: they are written anew with each that is added."""
+
+LOOK_EVERY = 5
+"""Rows with which a family that only informs is looked at."""
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -60,8 +67,12 @@ class Aside:
     @classmethod
     def beside(cls, subjects: Sequence[Subject]) -> "Aside":
         """Nothing yet, beside the members of a family or one subject alone."""
+        room = min(room_of(one) for one in subjects)
+        if looks(subjects[0].watch) and all(is_settled(one) for one in subjects):
+            seen = max(one.observations for one in subjects)
+            room = max(room, LOOK_EVERY - 1 - seen % LOOK_EVERY)
         return cls(
-            min(room_of(one) for one in subjects),
+            room,
             {one.signal: (one.observations, one.status == "armed") for one in subjects},
             granted=sum(one.granted for one in subjects),
             last_observed_at=max(
@@ -74,6 +85,11 @@ class Aside:
         """Of the member that has most."""
         return max(count for count, _ in self.members.values())
 
+    @property
+    def waits(self) -> bool:
+        """Whether rows are put aside beside them at all: nobody among them learns."""
+        return self.room > 0 or self.rows is not None
+
     def takes(self, signals: Sequence[str], values: Floats) -> bool:
         """Whether rows may be put aside: they complete no step, and nobody is met in them.
 
@@ -82,12 +98,34 @@ class Aside:
         signals
             Of the columns of a family's `values`; otherwise the signal alone.
         """
-        if len(values) > self.room or (self.rows is not None and self.columns != tuple(signals)):
+        if len(values) > self.room:
+            return False
+        return self._knows(signals, values)
+
+    def _knows(self, signals: Sequence[str], values: Floats) -> bool:
+        if self.rows is not None and self.columns != tuple(signals):
             return False
         if values.ndim == 1:
             return all(signal in self.members for signal in signals)
         some = np.any(~np.isnan(values), axis=0)
         return all(signal in self.members for signal in np.array(signals)[some].tolist())
+
+    def until_look(self, signals: Sequence[str], values: Floats) -> int:
+        """How many new rows of a family are fed, with all that were put aside; the rest waits.
+
+        The last of them is one with which the member that has most values has a multiple of
+        `LOOK_EVERY`: so which rows wait depends on them alone, not on the turns that brought them.
+        """
+        if not self._knows(signals, values):
+            return len(values)
+        start = np.array([self.members.get(signal, (0, False))[0] for signal in signals])
+        most = np.max(start + np.cumsum(~np.isnan(values), axis=0), axis=1)
+        before = np.concatenate(([self.observations], most[:-1]))
+        looked = np.flatnonzero(most // LOOK_EVERY > before // LOOK_EVERY)
+        if len(looked):
+            return int(looked[-1]) + 1
+        waiting = 0 if self.rows is None else len(self.rows.values)
+        return len(values) if waiting + len(values) > MOST_ASIDE else 0
 
     def put(self, signals: Sequence[str], rows: Rows) -> None:
         """Put rows aside that it takes."""
@@ -102,7 +140,7 @@ class Aside:
         if known.any():
             latest = from_micros(int(rows.at[known.any(axis=1)].max()))
             self.last_observed_at = max(latest, self.last_observed_at or latest)
-        self.room -= len(rows.values)
+        self.room = max(0, self.room - len(rows.values))
         self.columns = tuple(signals)
         self.rows = rows if self.rows is None else self.rows.followed_by(rows)
 
@@ -140,7 +178,7 @@ class Aside:
         if packed.at:
             at = np.frombuffer(packed.at, np.int64)
             values = np.frombuffer(packed.values, np.float64)
-            family = watch.signal.endswith(".*")
+            family = watch.signal.endswith(FAMILY)
             rows = Rows(
                 values.reshape(len(at), len(packed.columns)) if family else values,
                 at,
@@ -168,17 +206,31 @@ def room_of(one: Subject) -> int:
     """
     if one.status == "refused":
         return MOST_ASIDE
-    if one.status != "armed" or {LOOK, AGE} & one.parameters.keys() or len(one.waiting):
+    if not is_settled(one):
         return 0
     if "thin" in one.parameters:
         room = -one.skipped % int(one.parameters["thin"])
-    elif one.blocks is None or isinstance(one.blocks, Units | AucPairs):
+    elif one.blocks is None:
         return 0
     else:
+        assert not isinstance(one.blocks, Units | AucPairs)
         room = one.blocks.size - one.blocks.waiting - 1
     if one.timing is not None:
         room = min(room, one.timing.room - 1)
     return max(0, min(room, MOST_ASIDE))
+
+
+def is_settled(one: Subject) -> bool:
+    """Whether nothing but steps is made of its rows: none is learned from or kept back."""
+    if one.status == "refused":
+        return True
+    waits = {LOOK, AGE} & one.parameters.keys() or len(one.waiting)
+    return one.status == "armed" and not waits and not isinstance(one.blocks, Units | AucPairs)
+
+
+def looks(watch: Watch) -> bool:
+    """Whether a watch is looked at with some rows only."""
+    return watch.tier is Tier.INFO and watch.signal.endswith(FAMILY)
 
 
 def may_wait(watch: Watch) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.evaluation.aside import Aside, signals_of
+from monitor.evaluation.aside import Aside, looks, signals_of
 from monitor.evaluation.delays import AGE, ordered
 from monitor.evaluation.detector_state import Subject, key_of, seen
 from monitor.evaluation.earlier import Names, held_to_earlier
@@ -56,6 +56,8 @@ class Tested:
     touched: list[Subject]
     put_aside: list[str]
     """Subjects of which all rows were put aside."""
+    rest: dict[str, Rows]
+    """By subject: rows after the last that was fed, which are to be put aside beside it."""
 
 
 def run_watch(
@@ -108,6 +110,7 @@ def run_watch(
     alarms: list[Alarm] = []
     touched: list[Subject] = []
     waiting: list[str] = []
+    rest: dict[str, Rows] = {}
     signals = signals_of(watch, columns)
     if observations.unit is not None or observations.dealt is not None:
         asides = None
@@ -132,6 +135,13 @@ def run_watch(
             aside.put(signals, rows)
             waiting.append(name)
             continue
+        if aside is not None and aside.waits and looks(watch):
+            fed, left = rows.split(aside.until_look(signals, rows.values))
+            if not len(fed.values):
+                aside.put(signals, left)
+                waiting.append(name)
+                continue
+            rows, rest[name] = fed, left
         for signal, part in _fed(aside, signals, rows):
             key = key_of(watch, signal, name)
             subject = subjects.get(key)
@@ -167,7 +177,7 @@ def run_watch(
                 )
             )
             touched.append(subject)
-    return Tested(alarms, None if moved is None else from_micros(moved), touched, waiting)
+    return Tested(alarms, None if moved is None else from_micros(moved), touched, waiting, rest)
 
 
 def _fed(aside: Aside | None, signals: Sequence[str], rows: Rows) -> Iterator[tuple[str, Rows]]:

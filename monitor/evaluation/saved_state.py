@@ -1,6 +1,6 @@
 """A detector between two turns: from objects to a row of watch_states and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -114,8 +114,16 @@ def _load(made: Subject, saved: _Saved) -> None:
         made.timing = Timing.from_bytes(saved.timing, looks_at_delay=looks)
 
 
-def to_rows(subjects: Iterable[Subject]) -> list[WatchState]:
-    """All subjects of one watch as they are kept: the members of a family share a row."""
+def to_rows(
+    subjects: Iterable[Subject], asides: Mapping[str, Aside] | None = None
+) -> list[WatchState]:
+    """All subjects of one watch as they are kept: the members of a family share a row.
+
+    Parameters
+    ----------
+    asides
+        What is put aside beside subjects; nothing where they are not named.
+    """
     by_subject: dict[str, list[Subject]] = {}
     for one in subjects:
         by_subject.setdefault(one.subject, []).append(one)
@@ -124,8 +132,16 @@ def to_rows(subjects: Iterable[Subject]) -> list[WatchState]:
         plain = len(members) == 1 and members[0].signal == members[0].watch.signal
         row = _plain_row(members[0]) if plain else _family_row(members)
         if may_wait(members[0].watch):
-            beside = Aside.beside(members).to_record(row.watch_id, row.subject)
+            aside = (asides or {}).get(row.subject) or Aside.beside(members)
+            beside = aside.to_record(row.watch_id, row.subject)
             row = replace(row, room=beside.room, aside=beside.aside)
+            if aside.rows is not None:
+                row = replace(
+                    row,
+                    observations=beside.observations,
+                    granted=beside.granted,
+                    last_observed_at=beside.last_observed_at,
+                )
         rows.append(row)
     return rows
 

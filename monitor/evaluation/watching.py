@@ -1,6 +1,6 @@
 """One turn's observations fed to every watch that they concern, in the caller's transaction."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.coverage import judge
-from monitor.evaluation.aside import Aside, all_wait, may_wait
+from monitor.evaluation.aside import Aside, all_wait, may_wait, signals_of
 from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.earlier import turn_of
 from monitor.evaluation.evaluate import Tested, run_watch
@@ -126,7 +126,7 @@ async def feed_watches(
                 raised.append((about, alarm))
             if tested.clock is not None and tested.clock != watch.clock:
                 clocks[watch.id] = tested.clock
-            states += saved(watch, kept, {subject.subject for subject in tested.touched})
+            states += saved(watch, kept, tested, signals_of(watch, seen.columns))
             asides += [
                 kept.asides[watch.id][name].to_record(watch.id, name) for name in tested.put_aside
             ]
@@ -266,16 +266,23 @@ def _quiet(watch: Watch, kept: Kept, extracted: Extracted) -> list[WatchState]:
     return [state]
 
 
-def saved(watch: Watch, kept: Kept, names: Collection[str]) -> list[WatchState]:
-    """Some subjects of a watch as they are written, with nothing put aside beside them."""
+def saved(
+    watch: Watch, kept: Kept, tested: Tested, signals: Sequence[str] = ()
+) -> list[WatchState]:
+    """The subjects that a watch was fed as they are written, with what is put aside beside them."""
+    names = {subject.subject for subject in tested.touched}
     members: dict[str, list[Subject]] = {}
     for one in kept.subjects.get(watch.id, {}).values():
         if one.subject in names:
             members.setdefault(one.subject, []).append(one)
+    fresh: dict[str, Aside] = {}
     if may_wait(watch):
         fresh = {name: Aside.beside(some) for name, some in members.items()}
+        for name, rows in tested.rest.items():
+            if len(rows.values):
+                fresh[name].put(signals, rows)
         kept.asides.setdefault(watch.id, {}).update(fresh)
-    return to_rows(one for some in members.values() for one in some)
+    return to_rows((one for some in members.values() for one in some), fresh)
 
 
 async def all_kept(

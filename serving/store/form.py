@@ -17,6 +17,7 @@ MIGRATIONS = (
     "8f2b6d4e1a97",
     "8e27b0c5d913",
     "3c9a71e4f206",
+    "d41f7c20b95e",
 )
 """Every migration in its order, the newest last. Serving does not import the migrations, which need
 tools that a serving machine may lack; a test compares this with them."""

@@ -49,7 +49,8 @@ async def drop(engine: AsyncEngine, settings: Settings) -> list[str]:
 
 
 def old_after(url: str, days: int = 90, **changes: Any) -> Settings:
-    return settings_for(url, retention_predictions=timedelta(days=days), **changes)
+    kept = {"retention_predictions": timedelta(days=days), "retention_points": timedelta(days=30)}
+    return settings_for(url, **kept | changes)
 
 
 def test_days_go_once_they_are_old_and_read_and_hours_stay(database: str) -> None:

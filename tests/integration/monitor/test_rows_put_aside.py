@@ -12,12 +12,13 @@ from monitor.loop import turn_once
 from monitor.store.database import connect
 from tests.integration.monitor.test_signals import lay, plain
 from tests.support.monitoring import alarms_of, catch_up, rows_of, settings_for
-from tests.support.postgres import sqlalchemy_url
+from tests.support.postgres import execute, sqlalchemy_url
 
 ROWS, ALONE = 860, 60
 """Rows, and those at their end that come one by one."""
 BAD = 55
 """The last of those."""
+INFORMS = "UPDATE watches SET tier = 'info' WHERE name = 'row by row'"
 
 STATES = (
     "SELECT w.name, s.subject, s.status, s.observations, round(s.granted::numeric, 9) AS granted,"
@@ -57,22 +58,28 @@ def test_rows_that_come_alone_are_put_aside_and_conclude_what_they_do_together(
                 watches=(
                     ("by fives", "feature.*", "ranks", {"block": 5}),
                     ("errors by fives", "loss", "bounded-mean", {"limit": 0.2, "block": 5}),
+                    ("row by row", "feature.*", "ranks", {"block": 1}),
                 ),
             )
+            await asyncio.to_thread(execute, url, INFORMS)
         await catch_up(settings_for(empty_database))
         written, turns = await _one_by_one(database)
         assert turns >= ALONE
         # Each turn has a row: a step of one watch, and a part of a step of the other.
         assert written["service"] == turns
         assert max(written["by fives"], written["errors by fives"]) < turns / 2
+        # A step with each row, and yet it is looked at with every fifth.
+        assert written["row by row"] < turns / 2
         found = await alarms_of(database)
-        assert {"errors by fives", "loss_without_reference"} <= {name for name, *_ in found}
+        expected = {"errors by fives", "row by row", "loss_without_reference"}
+        assert expected <= {name for name, *_ in found}
         assert found == await alarms_of(empty_database)
         assert await rows_of(database, STATES) == await rows_of(empty_database, STATES)
         # What moved is told of all detectors, also of those that the turn had left alone.
         (told,) = await rows_of(database, MOVED)
-        # Of the age by two watches, one of which had no step in that turn or was not read for it.
-        assert told["moved"].count("feature.age") == 2
+        # Of the age by three watches, of which some had no step in that turn or were not read for
+        # it.
+        assert told["moved"].count("feature.age") == 3
 
     asyncio.run(check())
 

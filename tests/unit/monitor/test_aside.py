@@ -14,14 +14,19 @@ from monitor.settings import Mode, Tier
 from monitor.watches.resolution import Resolved
 
 
-def watch_of(signal: str = "loss", detector: str = "bounded-mean", **settings: object) -> Watch:
+def watch_of(
+    signal: str = "loss",
+    detector: str = "bounded-mean",
+    tier: Tier = Tier.PAGE,
+    **settings: object,
+) -> Watch:
     return Watch(
         1,
         1,
         "mine",
         signal,
         detector,
-        Tier.PAGE,
+        tier,
         settings,
         "notify",
         Mode.OBSERVE,
@@ -115,3 +120,65 @@ def test_what_is_put_aside_is_read_back_and_counted() -> None:
         "one is met for the first time"
     )
     assert not again.takes(("feature.b", "feature.a"), more[:1]), "the columns changed"
+
+
+def family(*blocks: int, tier: Tier = Tier.INFO) -> list[Subject]:
+    """Members of which a step is that many rows."""
+    watch = watch_of("quality.*", tier=tier)
+    made = {"limit": 0.2, "head_start": 0.0}
+    return [
+        new_subject(
+            watch, f"quality.{number}", "1", Resolved("armed", None, made | {"block": block})
+        )
+        for number, block in enumerate(blocks)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "tier", "room"),
+    [
+        ((1, 5), Tier.INFO, 4),
+        ((1, 1), Tier.INFO, 4),
+        ((10, 20), Tier.INFO, 9),
+        ((1, 5), Tier.PAGE, 0),
+        ((5, 10), Tier.PAGE, 4),
+    ],
+)
+def test_a_family_that_informs_waits_for_five_rows(
+    blocks: tuple[int, ...], tier: Tier, room: int
+) -> None:
+    assert Aside.beside(family(*blocks, tier=tier)).room == room
+
+
+def test_no_row_waits_beside_a_member_that_learns() -> None:
+    members = family(1, 1)
+    members[0].status = "learning"
+    assert Aside.beside(members).room == 0
+    assert not Aside.beside(members).waits
+
+
+@pytest.mark.parametrize(
+    ("known", "fed"),
+    [
+        ([1, 1, 1, 1], 0),
+        ([1, 1, 1, 1, 1], 5),
+        ([1, 1, 1, 1, 1, 1, 1], 5),
+        ([1] * 11, 10),
+        ([0, 1, 0, 1, 1, 1], 0),
+        ([0, 1, 0, 1, 1, 1, 1, 0], 7),
+        ([0] * 70, 70),
+    ],
+)
+def test_which_rows_wait_follows_from_the_values_that_came(known: list[int], fed: int) -> None:
+    aside = Aside.beside(family(1, 1))
+    signals = ("quality.0", "quality.1")
+    one = np.where(np.array(known) == 1, 0.0, np.nan)
+    values = np.column_stack([one, np.full(len(known), np.nan)])
+    assert aside.until_look(signals, values) == fed
+    # In two turns the same rows have been fed after the second.
+    for split in range(1, min(len(known), aside.room + 1)):
+        again = Aside.beside(family(1, 1))
+        rows = rows_of([0.0] * split)
+        again.put(signals, rows.with_values(values[:split]))
+        later = again.until_look(signals, values[split:])
+        assert fed == (split + later if later else 0)
