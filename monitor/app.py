@@ -37,6 +37,7 @@ from monitor.loop import Pulse, run
 from monitor.settings import Settings
 from monitor.store.database import connect
 from monitor.views.figures import Figures
+from monitor.wall_clock import Clock, utc_now
 
 log = logging.getLogger("monitor.app")
 
@@ -44,7 +45,7 @@ DESCRIPTION = """Reads the record of served models, tests for degradation with a
 false alarms a year, alerts, and puts the last good version back."""
 
 
-def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
+def create_app(settings: Settings, *, with_loop: bool = True, clock: Clock = utc_now) -> FastAPI:
     """Make the application.
 
     Parameters
@@ -56,7 +57,7 @@ def create_app(settings: Settings, *, with_loop: bool = True) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = connect(settings.database_url)
-        pulse = Pulse()
+        pulse = Pulse(clock=clock)
         figures = Figures()
         app.state.monitor = State(engine, settings, pulse, figures)
         tasks = []

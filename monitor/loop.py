@@ -79,12 +79,10 @@ async def turn_once(
     return turned
 
 
-async def run(
-    engine: AsyncEngine, settings: Settings, pulse: Pulse, clock: Clock = utc_now
-) -> None:
-    """Run until cancelled. Reading, acting and delivering go on beside each other: a slow receiver
-    delays no test."""
-    pulse.clock = clock
+async def run(engine: AsyncEngine, settings: Settings, pulse: Pulse) -> None:
+    """Run until cancelled, by the pulse's clock. Reading, acting and delivering go on beside each
+    other: a slow receiver delays no test."""
+    clock = pulse.clock
     tenure = Tenure(settings)
     key = settings.serving_key.get_secret_value() if settings.serving_key else None
     client = ServingClient(settings.serving_url, key)

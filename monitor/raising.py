@@ -130,10 +130,11 @@ async def raise_alarm(
         for line in await read_standing(connection, alert):
             await alert_store.add_alert_event(connection, alert.id, "standing", MONITOR, line)
     # The remedy may have let it fire again; whether a worse one explains it is known after that.
-    await settle_inhibition(connection, application, silent={alert.id})
+    news = () if change.delivery is None else (alert.id,)
+    await settle_inhibition(connection, application, clock=clock, silent=news)
     if change.delivery is not None:
         alert = await alert_store.lock_alert(connection, alert.id)
-        await tell(connection, change.delivery, alert, application)
+        await tell(connection, change.delivery, alert, application, clock=clock)
 
 
 def link(settings: Settings, application: str, alert_id: int, alarm: Alarm) -> str:
@@ -143,7 +144,7 @@ def link(settings: Settings, application: str, alert_id: int, alarm: Alarm) -> s
 
 
 async def close_stale(
-    connection: AsyncConnection, registry: Registry, applications: Collection[int]
+    connection: AsyncConnection, registry: Registry, applications: Collection[int], clock: Clock
 ) -> None:
     """Resolve alerts about versions that left service, unless a remedy for them is still being
     tested; then tell what was held back and no longer is.
@@ -171,7 +172,7 @@ async def close_stale(
         if any(r.outcome == "not_recovered" for r in mine):
             continue
         application = registry.applications[alert.application_id]
-        await close_alert(connection, alert, application, MONITOR, reason)
+        await close_alert(connection, alert, application, MONITOR, reason, clock=clock)
     for number in sorted({a.application_id for a in stand} & registry.applications.keys()):
-        await settle_inhibition(connection, registry.applications[number])
-    await tell_held_back(connection, registry)
+        await settle_inhibition(connection, registry.applications[number], clock=clock)
+    await tell_held_back(connection, registry, clock)

@@ -256,6 +256,20 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Deliveries about an application held back until an end, by somebody, for a reason."""
+
+    id: int
+    application_id: int
+    kind: str | None
+    """The kind of alert that it is about; none for all."""
+    until: datetime
+    author: str
+    reason: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Remedy:
     """One decision to change a route."""
 

@@ -75,7 +75,7 @@ async def take_turn(
                 await raise_alarm(
                     connection, watch, alarm, registry=registry, settings=settings, clock=clock
                 )
-        await close_stale(connection, registry, registry.applications)
+        await close_stale(connection, registry, registry.applications, clock)
         return None
     until = shipments[-1].position
     answers, labels = await record.read_rows(
@@ -101,9 +101,9 @@ async def take_turn(
         )
     touched = sorted({application for application, _ in extracted})
     if await due.anything_stands(connection, touched):
-        await test_recovery(connection, extracted, registry, settings)
+        await test_recovery(connection, extracted, registry, clock)
         await verify_remedies(connection, extracted, registry, settings, clock)
-        await close_stale(connection, registry, touched)
+        await close_stale(connection, registry, touched, clock)
     await cursors.move_cursor(connection, shard, until)
     return Turned(
         until,

@@ -89,6 +89,11 @@ def _event(row: Row[Any], traces: Traces, registry: Registry) -> Line:
         case "standing":
             said = f"remedy {detail['remedy']} ({detail['kind']}) of alert {detail['alert']} stands"
             return Line(row.at, row.actor, "remedy", f"{said}: {detail['state']}", detail)
+        case "held_back":
+            until = datetime.fromisoformat(detail["until"]).astimezone(UTC)
+            said = f"{detail['event']} held back: silent until {until:%Y-%m-%d %H:%M:%S} UTC by "
+            said += f"{detail['author']}: {detail['reason']}"
+            return Line(row.at, row.actor, "alert", said, detail)
         case "declined":
             said = f"no {detail['kind']} by itself: {detail['reason']}"
             return Line(row.at, row.actor, "remedy", said, detail)

@@ -31,10 +31,10 @@ from monitor.alerts.text import number
 from monitor.feed.maturing import NO_TIMES, NO_VALUES
 from monitor.moments import to_micros
 from monitor.records import Alarm, Alert, Json, Registry, Watch
-from monitor.settings import Settings
 from monitor.signals import Extracted
 from monitor.signals.base import COVERAGE, SERVICE, TRAFFIC, Observations, observed
 from monitor.store import alerts as alert_store
+from monitor.wall_clock import Clock
 
 ALPHA = 0.01
 """Probability that an alert is resolved by the test although its cause is never gone."""
@@ -278,12 +278,11 @@ def _paired(test: Json, rows: Floats) -> tuple[Json, Floats]:
 
 
 async def test_recovery(
-    connection: AsyncConnection, extracted: Extracted, registry: Registry, settings: Settings
+    connection: AsyncConnection, extracted: Extracted, registry: Registry, clock: Clock
 ) -> None:
     """Test every open alert on what a turn brought it, and resolve those whose cause is gone."""
     if not extracted:
         return
-    del settings  # the error rate of the test is fixed
     touched = sorted({application for application, _ in extracted})
     for alert in reversed(await alert_store.read_open(connection, touched)):
         test = alert.recovery
@@ -297,7 +296,8 @@ async def test_recovery(
         await alert_store.save_recovery(connection, alert.id, after)
         if recovered:
             application = registry.applications[alert.application_id]
-            await close_alert(connection, changed, application, MONITOR, _told(after))
+            said = _told(after)
+            await close_alert(connection, changed, application, MONITOR, said, clock=clock)
 
 
 def _told(test: Json) -> str:

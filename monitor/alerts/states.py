@@ -15,7 +15,7 @@ from typing import Literal
 
 from monitor.alerts.kinds import GRAVITY
 from monitor.errors import InvalidTransitionError
-from monitor.records import Alert, Registry
+from monitor.records import Alert, Registry, Silence
 from monitor.settings import Tier
 
 State = Literal["pending", "firing", "acknowledged", "resolved"]
@@ -74,12 +74,16 @@ def left_service(alert: Alert, registry: Registry) -> str | None:
     return None
 
 
-def is_silenced(silences: Iterable[tuple[str | None, datetime]], kind: str, at: datetime) -> bool:
-    """Whether deliveries about a kind are held back at a moment.
+def silence_of(silences: Iterable[Silence], kind: str, at: datetime) -> Silence | None:
+    """The silence that holds back deliveries about a kind at a moment; of several the one that ends
+    last.
 
     A silence about feature holds back feature.area too.
     """
-    return any(
-        (about is None or about == kind or kind.startswith(f"{about}.")) and at < until
-        for about, until in silences
-    )
+    holding = [
+        one
+        for one in silences
+        if at < one.until
+        and (one.kind is None or one.kind == kind or kind.startswith(f"{one.kind}."))
+    ]
+    return max(holding, key=lambda one: (one.until, one.id), default=None)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, status
 
 from monitor.alerts import states as alerts
 from monitor.alerts.telling import close_alert, tell
-from monitor.api.context import Admin, Reader, Transaction, named, read_registry
+from monitor.api.context import Admin, ClockOf, Reader, Transaction, named, read_registry
 from monitor.api.forms import (
     AlertAnswer,
     AlertEventAnswer,
@@ -22,7 +22,6 @@ from monitor.records import Alert, Registry
 from monitor.store import alarms as alarm_store
 from monitor.store import alerts as store
 from monitor.store.standing import read_standing, read_standing_of
-from monitor.wall_clock import utc_now
 
 router = APIRouter(prefix="/v1", tags=["alerts"], responses=PROBLEMS, route_class=Changes)
 
@@ -81,7 +80,11 @@ async def show_alert(connection: Transaction, _: Reader, alert_id: int) -> Alert
 
 @router.post("/alerts/{alert_id}/acknowledge", summary="Take an alert in hand")
 async def acknowledge(
-    connection: Transaction, caller: Admin, alert_id: int, body: Reason | None = None
+    connection: Transaction,
+    caller: Admin,
+    clock: ClockOf,
+    alert_id: int,
+    body: Reason | None = None,
 ) -> AlertAnswer:
     """Say that somebody looks after it. A graver alarm makes it fire again."""
     registry = await read_registry(connection)
@@ -90,20 +93,25 @@ async def acknowledge(
     alert = await store.change_alert(connection, alert_id, state=change.state)
     reason = body.reason if body else None
     await store.add_alert_event(connection, alert_id, change.event, caller.name, {"reason": reason})
-    await tell(connection, "alert.acknowledged", alert, registry.applications[alert.application_id])
+    application = registry.applications[alert.application_id]
+    await tell(connection, "alert.acknowledged", alert, application, clock=clock)
     return await _answer(connection, alert, registry)
 
 
 @router.post("/alerts/{alert_id}/resolve", summary="Close an alert")
 async def resolve(
-    connection: Transaction, caller: Admin, alert_id: int, body: Reason | None = None
+    connection: Transaction,
+    caller: Admin,
+    clock: ClockOf,
+    alert_id: int,
+    body: Reason | None = None,
 ) -> AlertAnswer:
     """Say that its cause is gone. The next alarm opens another."""
     registry = await read_registry(connection)
     alert = await store.lock_alert(connection, alert_id)
     reason = (body.reason if body else None) or "resolved by an operator"
     application = registry.applications[alert.application_id]
-    alert = await close_alert(connection, alert, application, caller.name, reason)
+    alert = await close_alert(connection, alert, application, caller.name, reason, clock=clock)
     return await _answer(connection, alert, registry)
 
 
@@ -112,53 +120,41 @@ async def _answer(connection: Transaction, alert: Alert, registry: Registry) -> 
 
 
 @router.get("/silences", summary="List silences")
-async def list_silences(connection: Transaction, _: Reader) -> list[SilenceAnswer]:
+async def list_silences(connection: Transaction, _: Reader, clock: ClockOf) -> list[SilenceAnswer]:
     """Silences that still hold."""
     registry = await read_registry(connection)
-    return [
-        SilenceAnswer(
-            id=row.id,
-            application=registry.applications[row.application_id].name,
-            kind=row.kind,
-            until=row.until,
-            author=row.author,
-            reason=row.reason,
-            created_at=row.created_at,
-        )
-        for row in await store.read_silences(connection)
-    ]
+    found = await store.read_silences(connection, clock())
+    return [SilenceAnswer.of(silence, registry) for silence in found]
 
 
 @router.post("/silences", status_code=status.HTTP_201_CREATED, summary="Hold back deliveries")
 async def make_silence(
-    connection: Transaction, caller: Admin, body: SilenceRequest
+    connection: Transaction, caller: Admin, clock: ClockOf, body: SilenceRequest
 ) -> SilenceAnswer:
-    """Hold back deliveries about an application, or one kind of its alerts, until an end."""
-    application, _registry = await named(connection, body.application)
-    if body.until <= utc_now():
+    """Hold back deliveries about an application, or one kind of its alerts, until an end.
+
+    What happens meanwhile is not told, however grave it is, but for the end of what was told
+    before. What still stands at the end of the silence is told then, once, as it stands.
+    """
+    application, registry = await named(connection, body.application)
+    now = clock()
+    if body.until <= now:
         raise InvalidRequestError("/until", "a moment to come", body.until.isoformat())
-    row = await store.add_silence(
+    made = await store.add_silence(
         connection,
         application_id=application.id,
         kind=body.kind,
         until=body.until,
         author=caller.name,
         reason=body.reason,
+        created_at=now,
     )
-    return SilenceAnswer(
-        id=row.id,
-        application=application.name,
-        kind=row.kind,
-        until=row.until,
-        author=row.author,
-        reason=row.reason,
-        created_at=row.created_at,
-    )
+    return SilenceAnswer.of(made, registry)
 
 
 @router.delete(
     "/silences/{silence_id}", status_code=status.HTTP_204_NO_CONTENT, summary="End a silence"
 )
 async def delete_silence(connection: Transaction, _: Admin, silence_id: int) -> None:
-    """Let deliveries go out again."""
+    """Let deliveries go out again; what was held back and still stands is told."""
     await store.delete_silence(connection, silence_id)

@@ -18,6 +18,7 @@ from monitor.records import Application, Registry
 from monitor.settings import Settings
 from monitor.store import registry as registry_store
 from monitor.views.figures import Figures
+from monitor.wall_clock import Clock
 from serving.schema import KeyRow
 
 
@@ -47,6 +48,14 @@ def state_of(request: Request) -> State:
 
 
 StateOf = Annotated[State, Depends(state_of)]
+
+
+def clock_of(state: StateOf) -> Clock:
+    """The clock that the process goes by."""
+    return state.pulse.clock
+
+
+ClockOf = Annotated[Clock, Depends(clock_of)]
 
 
 async def transaction(state: StateOf) -> AsyncIterator[AsyncConnection]:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from monitor.alerts.detail import ordered
 from monitor.alerts.telling import alert_data
 from monitor.alerts.text import text_of
-from monitor.records import Alert, Registry, Remedy, Watch
+from monitor.records import Alert, Registry, Remedy, Silence, Watch
 from monitor.remedies.rules import Kind, Rule, Step, steps_of
 from monitor.settings import Mode, Tier
 from monitor.watches.watch import WatchSettings
@@ -210,6 +210,19 @@ class SilenceAnswer(BaseModel):
     author: str
     reason: str
     created_at: datetime
+
+    @classmethod
+    def of(cls, silence: Silence, registry: Registry) -> "SilenceAnswer":
+        """From the record."""
+        return cls(
+            id=silence.id,
+            application=registry.applications[silence.application_id].name,
+            kind=silence.kind,
+            until=silence.until,
+            author=silence.author,
+            reason=silence.reason,
+            created_at=silence.created_at,
+        )
 
 
 HIDDEN = ("state", "settings", "detector", "rest")

@@ -14,7 +14,6 @@ from monitor.remedies.guards import IN_FLIGHT
 from monitor.store import alerts as alert_store
 from monitor.store import automation
 from monitor.store import remedies as store
-from monitor.wall_clock import utc_now
 
 router = APIRouter(
     prefix="/v1/remedies", tags=["remedies"], responses=PROBLEMS, route_class=Changes
@@ -53,7 +52,11 @@ async def approve(
             raise ChangeInFlightError(other.id, other.kind)
     reason = f"approved by {caller.name}" + (f": {body.reason}" if body and body.reason else "")
     remedy = await store.change_remedy(
-        connection, remedy_id, state="approved", state_reason=reason, next_attempt_at=utc_now()
+        connection,
+        remedy_id,
+        state="approved",
+        state_reason=reason,
+        next_attempt_at=state.pulse.clock(),
     )
     await _note(connection, remedy)
     state.pulse.wake_hands.set()

@@ -192,6 +192,7 @@ async def finish(
         alert,
         scene.application_of(remedy),
         {"remedy": remedy.id, "to_revision": to_revision, "reason": reason},
+        clock=scene.clock,
     )
     if next_step:
         await go_on(connection, remedy, alert, scene)

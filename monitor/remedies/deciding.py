@@ -10,7 +10,7 @@ from monitor import metrics
 from monitor.alerts.kinds import GRAVITY
 from monitor.alerts.recovery import LONG_BLOCK, step_rows
 from monitor.alerts.telling import note_remedy, tell
-from monitor.records import Alarm, Alert, Application, Json, Registry, Remedy, Watch
+from monitor.records import Alarm, Alert, Json, Registry, Remedy, Watch
 from monitor.remedies import guards as remedies
 from monitor.remedies import outcomes, rules
 from monitor.remedies.escalation import escalate, note_line
@@ -44,7 +44,8 @@ async def decide_remedy(
     application = registry.applications[alarm.application_id]
     rule = rules.steps_of(watch)
     if rule[0]["kind"] == "page" and alarm.evidence["guaranteed"]:
-        return await escalate(connection, alert, application, f"watch {watch.name} asks to page")
+        said = f"watch {watch.name} asks to page"
+        return await escalate(connection, alert, application, said, clock=clock)
     scene = Scene(registry, settings, clock)
     situation = await read_situation(connection, application.id, scene)
     if situation is None:
@@ -71,7 +72,7 @@ async def decide_remedy(
         connection,
         decided,
         alert,
-        application,
+        scene,
         alarm_id=alarm_id,
         from_revision=_revision(situation),
         rule=rule,
@@ -113,7 +114,7 @@ async def go_on(
             connection,
             decided,
             alert,
-            application,
+            scene,
             alarm_id=remedy.alarm_id,
             from_revision=_revision(situation),
             rule=rule,
@@ -126,7 +127,7 @@ async def go_on(
         return alert
     what = remedy.outcome or remedy.state
     said = f"remedy {remedy.id} ({remedy.kind}) ended {what}, and its rule has no further step"
-    return await escalate(connection, alert, application, said)
+    return await escalate(connection, alert, application, said, clock=scene.clock)
 
 
 async def add_step(
@@ -150,7 +151,7 @@ async def add_step(
         connection,
         decided,
         alert,
-        application,
+        scene,
         alarm_id=parent.alarm_id,
         from_revision=_revision(situation),
         follows=parent.id,
@@ -199,7 +200,7 @@ async def _add(
     connection: AsyncConnection,
     decided: Decided,
     alert: Alert,
-    application: Application,
+    scene: Scene,
     *,
     alarm_id: int,
     from_revision: int,
@@ -207,6 +208,7 @@ async def _add(
     step: int = 0,
     follows: int | None = None,
 ) -> tuple[Remedy, Alert]:
+    application = scene.registry.applications[alert.application_id]
     remedy = await remedy_store.add_remedy(
         connection,
         decided,
@@ -230,7 +232,8 @@ async def _add(
     )
     alert = await note_remedy(connection, alert, remedy, remedy.state, remedy.state_reason)
     if remedy.state == "proposed":
-        await tell(connection, "remedy.proposed", alert, application, {"remedy": remedy.id})
+        extra = {"remedy": remedy.id}
+        await tell(connection, "remedy.proposed", alert, application, extra, clock=scene.clock)
     return remedy, alert
 
 

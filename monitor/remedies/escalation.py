@@ -8,6 +8,7 @@ from monitor.records import Alert, Application
 from monitor.remedies.guards import Declined
 from monitor.settings import Tier
 from monitor.store import alerts as alert_store
+from monitor.wall_clock import Clock
 
 
 async def note_line(connection: AsyncConnection, alert: Alert, declined: Declined) -> Alert:
@@ -29,7 +30,12 @@ async def note_line(connection: AsyncConnection, alert: Alert, declined: Decline
 
 
 async def escalate(
-    connection: AsyncConnection, alert: Alert, application: Application, reason: str
+    connection: AsyncConnection,
+    alert: Alert,
+    application: Application,
+    reason: str,
+    *,
+    clock: Clock,
 ) -> Alert:
     """Page: the alert fires at tier page at least, also if somebody had taken it in hand."""
     tier = alert.tier if GRAVITY[alert.tier] >= GRAVITY[Tier.PAGE] else Tier.PAGE
@@ -37,5 +43,5 @@ async def escalate(
     await alert_store.add_alert_event(
         connection, alert.id, "escalated", MONITOR, {"reason": reason}
     )
-    await tell(connection, "alert.firing", alert, application, {"escalated": reason})
+    await tell(connection, "alert.firing", alert, application, {"escalated": reason}, clock=clock)
     return alert

@@ -65,7 +65,7 @@ async def _check_route(
         alert = await note_remedy(connection, alert, remedy, state, found["reason"])
         if not found["everywhere"]:
             said = f"remedy {remedy.id} did not change the route everywhere: {found['reason']}"
-            await escalate(connection, alert, application, said)
+            await escalate(connection, alert, application, said, clock=clock)
 
 
 async def _look(
@@ -134,6 +134,13 @@ async def conclude(
         return
     alert = await alert_store.lock_alert(connection, remedy.alert_id)
     alert = await note_remedy(connection, alert, remedy, outcome, reason)
-    await tell(connection, f"remedy.{outcome}", alert, application, {"remedy": remedy.id})
+    await tell(
+        connection,
+        f"remedy.{outcome}",
+        alert,
+        application,
+        {"remedy": remedy.id},
+        clock=scene.clock,
+    )
     if outcome == "not_recovered":
         await go_on(connection, remedy, alert, scene)

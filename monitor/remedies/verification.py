@@ -11,7 +11,7 @@ from monitor.settings import Settings
 from monitor.signals import Extracted
 from monitor.store import alerts as alert_store
 from monitor.store import remedies as remedy_store
-from monitor.wall_clock import Clock, utc_now
+from monitor.wall_clock import Clock
 
 
 async def verify_remedies(
@@ -19,7 +19,7 @@ async def verify_remedies(
     extracted: Extracted,
     registry: Registry,
     settings: Settings,
-    clock: Clock = utc_now,
+    clock: Clock,
 ) -> None:
     """Feed the fresh labels to the tests of remedies that acted; conclude the decided ones."""
     touched = sorted({application for application, _ in extracted})
@@ -48,4 +48,4 @@ async def verify_remedies(
         if alert.state != "resolved":
             application = registry.applications[remedy.application_id]
             said = f"remedy {remedy.id} was shown to have helped on {n} fresh labels"
-            await close_alert(connection, alert, application, MONITOR, said)
+            await close_alert(connection, alert, application, MONITOR, said, clock=clock)

@@ -44,7 +44,7 @@ class AlertRow(MonitorTable):
     inhibited_by: Mapped[int | None] = mapped_column(Big)
     """The worse open alert that explains this one; nobody is told of it meanwhile."""
     told_at: Mapped[datetime | None]
-    """When people were last told that it stands; none while that is held back."""
+    """When people were last told that it stands; none while something about it is held back."""
     recovery: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """The test of whether its cause is gone, and where it stands."""
 
@@ -59,7 +59,8 @@ class AlertEventRow(MonitorTable):
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     event: Mapped[str]
     """opened, alarmed, acknowledged, resolved, remedied, declined, escalated, inhibited,
-    released, standing (a remedy of another alert, when this one opened)."""
+    released, held_back (a delivery, by a silence), standing (a remedy of another alert, when this
+    one opened)."""
     actor: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.errors import NotFoundError
-from monitor.records import Alert, Json
+from monitor.records import Alert, Json, Silence
 from monitor.schema import AlertEventRow, AlertRow, SilenceRow
 from monitor.settings import Tier
 from monitor.store.arrays import listed
@@ -71,12 +71,14 @@ async def read_open(connection: AsyncConnection, applications: Collection[int]) 
     return [_alert(row) for row in await connection.execute(query)]
 
 
-async def read_untold(connection: AsyncConnection) -> list[Alert]:
-    """Alerts that stand, that no worse one explains, and that nobody was told of."""
+async def read_untold(connection: AsyncConnection, applications: Collection[int]) -> list[Alert]:
+    """Alerts of some applications that stand, that no worse one explains, and of which something
+    was held back; locked, but for those that another transaction holds."""
     query = (
         select(*AlertRow.__table__.c)
         .where(
-            AlertRow.state.in_(("pending", "firing")),
+            AlertRow.application_id == any_(listed(applications)),
+            AlertRow.state != "resolved",
             AlertRow.inhibited_by.is_(None),
             AlertRow.told_at.is_(None),
         )
@@ -86,12 +88,11 @@ async def read_untold(connection: AsyncConnection) -> list[Alert]:
     return [_alert(row) for row in await connection.execute(query)]
 
 
-async def lock_free(connection: AsyncConnection, alert_id: int) -> bool:
-    """Lock an alert unless another transaction holds it; whether it is ours."""
-    found = await connection.execute(
-        select(AlertRow.id).where(AlertRow.id == alert_id).with_for_update(skip_locked=True)
-    )
-    return found.one_or_none() is not None
+async def lock_free(connection: AsyncConnection, alert_id: int) -> Alert | None:
+    """One alert as it is now, locked; none where another transaction holds it."""
+    query = select(*AlertRow.__table__.c).where(AlertRow.id == alert_id)
+    row = (await connection.execute(query.with_for_update(skip_locked=True))).one_or_none()
+    return None if row is None else _alert(row)
 
 
 async def mark_told(connection: AsyncConnection, alert_id: int, *, told: bool) -> None:
@@ -190,24 +191,21 @@ async def read_alert_events(connection: AsyncConnection, alert_id: int) -> list[
 
 
 async def read_silences(
-    connection: AsyncConnection, application_id: int | None = None
-) -> list[Row[Any]]:
+    connection: AsyncConnection, now: datetime, application_id: int | None = None
+) -> list[Silence]:
     """Silences that still hold."""
-    query = (
-        select(*SilenceRow.__table__.c).where(SilenceRow.until > func.now()).order_by(SilenceRow.id)
-    )
+    query = select(*SilenceRow.__table__.c).where(SilenceRow.until > now).order_by(SilenceRow.id)
     if application_id is not None:
         query = query.where(SilenceRow.application_id == application_id)
-    return list(await connection.execute(query))
+    return [_silence(row) for row in await connection.execute(query)]
 
 
-async def add_silence(connection: AsyncConnection, **values: Any) -> Row[Any]:
+async def add_silence(connection: AsyncConnection, **values: Any) -> Silence:
     """Hold back deliveries."""
-    return (
-        await connection.execute(
-            insert(SilenceRow).values(**values).returning(*SilenceRow.__table__.c)
-        )
-    ).one()
+    made = await connection.execute(
+        insert(SilenceRow).values(**values).returning(*SilenceRow.__table__.c)
+    )
+    return _silence(made.one())
 
 
 async def delete_silence(connection: AsyncConnection, silence_id: int) -> None:
@@ -235,4 +233,10 @@ def _alert(row: Row[Any]) -> Alert:
         row.inhibited_by,
         row.told_at,
         row.recovery,
+    )
+
+
+def _silence(row: Row[Any]) -> Silence:
+    return Silence(
+        row.id, row.application_id, row.kind, row.until, row.author, row.reason, row.created_at
     )

@@ -9,6 +9,7 @@ from monitor.alerts.telling import tell
 from monitor.channels.webhook import new_secret
 from monitor.records import Alert, Application
 from monitor.store import alerts as alert_store
+from monitor.wall_clock import Clock, utc_now
 from tests.support.alert_cases import CASES, alert_of
 
 MARKET = Application(1, "market", "binary", 100)
@@ -51,7 +52,7 @@ async def open_alert(engine: AsyncEngine, case: str, **changes: Any) -> Alert:
         )
 
 
-async def tell_of(engine: AsyncEngine, alert: Alert, event: str) -> None:
+async def tell_of(engine: AsyncEngine, alert: Alert, event: str, clock: Clock = utc_now) -> None:
     """Put an event about it into the outbox."""
     async with engine.begin() as connection:
-        await tell(connection, event, alert, MARKET)
+        await tell(connection, event, alert, MARKET, clock=clock)

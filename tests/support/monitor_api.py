@@ -14,6 +14,7 @@ import uvicorn
 
 from monitor.app import create_app
 from monitor.settings import Settings
+from monitor.wall_clock import Clock, utc_now
 
 KEYS = (("admin", ["admin"]), ("reader", ["read"]), ("other", ["predict"]))
 
@@ -34,11 +35,11 @@ async def add_keys(url: str) -> None:
 
 
 @contextmanager
-def listening(settings: Settings, port: int = 0) -> Iterator[str]:
+def listening(settings: Settings, port: int = 0, *, clock: Clock = utc_now) -> Iterator[str]:
     """Address of a monitor that only shows what was concluded."""
+    app = create_app(settings, with_loop=False, clock=clock)
     config = uvicorn.Config(
-        create_app(settings, with_loop=False), port=port, log_config=None, lifespan="on",
-        timeout_graceful_shutdown=1,
+        app, port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -54,12 +55,14 @@ def listening(settings: Settings, port: int = 0) -> Iterator[str]:
 
 
 @contextmanager
-def monitor_api(settings: Settings, *, key: str = "admin") -> Iterator[httpx.Client]:
+def monitor_api(
+    settings: Settings, *, key: str = "admin", clock: Clock = utc_now
+) -> Iterator[httpx.Client]:
     """A client of one; its keys are made first."""
     asyncio.run(add_keys(settings.database_url))
     headers = {"Authorization": f"Bearer lsm_{key}"}
     with (
-        listening(settings) as address,
+        listening(settings, clock=clock) as address,
         httpx.Client(base_url=address, headers=headers, trust_env=False) as client,
     ):
         yield client

@@ -13,6 +13,7 @@ from monitor.settings import Tier
 from monitor.store import alerts as store
 from monitor.store import registry as registry_store
 from monitor.store.database import connect
+from monitor.wall_clock import utc_now
 from tests.support.alert_store import MARKET, add_webhook, open_alert, tell_of
 from tests.support.monitoring import bad_release, catch_up, lay, rows_of, settings_for
 from tests.support.shipped import START, Feedback, Prediction, prediction_id, ship
@@ -29,7 +30,7 @@ def test_a_worse_alert_explains_lesser_ones_and_frees_them_when_it_ends(database
         other = await open_alert(engine, "feature", subject="1")
         loss = await open_alert(engine, "loss")
         async with engine.begin() as connection:
-            await settle_inhibition(connection, MARKET)
+            await settle_inhibition(connection, MARKET, clock=utc_now)
         for number in (feature.id, other.id, loss.id):
             async with engine.begin() as connection:
                 await store.lock_alert(connection, number)
@@ -42,7 +43,7 @@ def test_a_worse_alert_explains_lesser_ones_and_frees_them_when_it_ends(database
         told = await rows_of(database, EVENTS)
         assert [(t["event"], t["kind"]) for t in told] == [("alert.firing", "loss")]
         async with engine.begin() as connection:
-            await close_alert(connection, loss, MARKET, "monitor", "gone")
+            await close_alert(connection, loss, MARKET, "monitor", "gone", clock=utc_now)
         told = await rows_of(database, EVENTS)
         assert [(t["event"], t["kind"]) for t in told][1:] == [
             ("alert.resolved", "loss"),
@@ -68,7 +69,7 @@ def test_what_a_silence_held_back_is_told_when_it_ends_and_an_end_only_to_who_kn
         async def stale() -> None:
             async with engine.begin() as connection:
                 registry = await registry_store.read_registry(connection)
-                await close_stale(connection, registry, registry.applications)
+                await close_stale(connection, registry, registry.applications, utc_now)
 
         await rows_of(
             database,
@@ -81,7 +82,7 @@ def test_what_a_silence_held_back_is_told_when_it_ends_and_an_end_only_to_who_kn
             await tell_of(engine, alert, "alert.firing")
         await stale()
         async with engine.begin() as connection:
-            await close_alert(connection, gone, MARKET, "me", "mended")
+            await close_alert(connection, gone, MARKET, "me", "mended", clock=utc_now)
         assert await rows_of(database, EVENTS) == []
         await rows_of(database, "UPDATE silences SET until = now() RETURNING 1")
         await stale()
@@ -161,7 +162,7 @@ def test_a_lesser_tier_does_not_hide_a_graver_one(database: str) -> None:
         await open_alert(engine, "loss", tier=Tier.INFO)
         page = await open_alert(engine, "feature", tier=Tier.PAGE)
         async with engine.begin() as connection:
-            await settle_inhibition(connection, MARKET)
+            await settle_inhibition(connection, MARKET, clock=utc_now)
         found = await rows_of(database, "SELECT inhibited_by FROM alerts WHERE id = $1", page.id)
         assert found[0]["inhibited_by"] is None
         await engine.dispose()
@@ -182,7 +183,7 @@ def test_who_was_told_that_it_stands_is_told_that_it_ended_and_nobody_else(datab
             alert = await store.change_alert(connection, alert.id, tier=Tier.ROLLBACK.value)
         await add_webhook(database, "http://127.0.0.1:9/")
         async with engine.begin() as connection:
-            await close_alert(connection, alert, MARKET, "monitor", "gone")
+            await close_alert(connection, alert, MARKET, "monitor", "gone", clock=utc_now)
         told = await rows_of(database, "SELECT webhook_id, event FROM deliveries ORDER BY sequence")
         assert [(t["webhook_id"], t["event"]) for t in told] == [
             (informed, "alert.firing"),

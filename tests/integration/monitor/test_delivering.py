@@ -63,7 +63,7 @@ def test_each_alert_keeps_its_order_and_no_alert_waits_for_another(database: str
             await tell_of(engine, alert, "alert.firing")
             await tell_of(engine, alert, "alert.acknowledged")
             async with engine.begin() as connection:
-                await close_alert(connection, alert, MARKET, "monitor", "gone")
+                await close_alert(connection, alert, MARKET, "monitor", "gone", clock=utc_now)
         await deliver(engine, settings, 12)
         await engine.dispose()
 
@@ -317,7 +317,7 @@ def test_a_real_alertmanager_shows_an_alert_until_it_is_resolved(
         assert found[0]["generatorURL"].endswith("%2B00%3A00")
         async with engine.begin() as connection:
             for alert in await alert_store.read_alerts(connection, is_open=True):
-                await close_alert(connection, alert, MARKET, "monitor", "gone")
+                await close_alert(connection, alert, MARKET, "monitor", "gone", clock=utc_now)
         await deliver(engine, settings)
         assert shown() == []
         states = await rows_of(database, "SELECT state FROM deliveries")

@@ -1,14 +1,14 @@
 """Which alert explains which."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.alerts.kinds import GRAVITY, KINDS, explains, inhibitors, sort_of
-from monitor.alerts.states import is_silenced
-from monitor.records import Alert
+from monitor.alerts.states import silence_of
+from monitor.records import Alert, Silence
 from monitor.settings import Tier
 
 AT = datetime(2026, 11, 2, tzinfo=UTC)
@@ -73,6 +73,9 @@ def test_a_kind_is_sorted_by_its_family() -> None:
 
 def test_a_silence_about_a_family_holds_back_its_members() -> None:
     later = datetime(2026, 11, 3, tzinfo=UTC)
-    assert is_silenced([("feature", later)], "feature.area", AT)
-    assert not is_silenced([("feature", later)], "features", AT)
-    assert not is_silenced([("feature", AT)], "feature.area", later)
+    short = Silence(1, 1, "feature", later, "me", "moving", AT)
+    assert silence_of([short], "feature.area", AT) == short
+    assert silence_of([short], "features", AT) is None
+    assert silence_of([short], "feature.area", later) is None
+    longer = replace(short, id=2, kind=None, until=later + timedelta(hours=1))
+    assert silence_of([longer, short], "feature.area", AT) == longer
