@@ -32,6 +32,9 @@ class Alarm:
     onset: int
     """Estimated change: steps before the alarm at which the evidence began to grow, at least 0.
     An estimate: no coverage is promised."""
+    fresh: int = 0
+    """Steps, this one included, that confirm what another detector suspected before them; 0 where
+    none did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class BettingDetector(ABC):
             len(values), lambda start, stop: self._factors(values[start:stop]), grants
         )
 
+    def forfeit(self) -> None:
+        """Give up what was granted so far and all that was won with it; an onset is still told."""
+        self._engine.forfeit()
+
     def to_bytes(self) -> bytes:
         """Save the state."""
         return pack(self.name, self._settings, self._state())

@@ -232,6 +232,10 @@ class Engine:
         self._position, self._product = 0, np.ones(self.stakes)
         return Update(statistic[None, :], tuple(alarms))
 
+    def forfeit(self) -> None:
+        """Give up all wealth: the statistic is 0. What tells an onset goes on."""
+        self._anchor, self._granted = np.zeros_like(self._anchor), np.zeros_like(self._granted)
+
     def _snapshot(self) -> _Snapshot:
         # Arrays are replaced and never written into, so references are enough.
         return (

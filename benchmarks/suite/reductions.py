@@ -80,7 +80,7 @@ def tolerant(rng: np.random.Generator) -> Count:
 def gate(rng: np.random.Generator) -> Count:
     """River's EDDM, which suspects all the time, and trials that are paid for."""
     rows, run_length = 100_000, 1e4
-    detector = ConfirmGate(0.1, trigger="eddm", alpha=0.05, patience=2_000)
+    detector = ConfirmGate(0.1, opened_by="eddm", patience=2_000)
     return Count(rows, rows / run_length, fed(detector, errors(0.1)(rng, rows), 1.0 / run_length))
 
 
@@ -116,7 +116,7 @@ SCENARIOS = (
     Scenario(
         "confirm gate",
         True,
-        "EDDM suspects, alpha .05, errors at the limit .1; A = 1e4",
+        "EDDM suspects all the time, errors at the limit .1; A = 1e4",
         gate,
         101,
     ),

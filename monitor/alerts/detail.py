@@ -157,6 +157,7 @@ def detail(
             "budget_per_year": evidence["budget_per_year"],
             "unit": evidence["unit"],
             "unit_reason": evidence["unit_reason"],
+            **({"confirmed": evidence["confirmed"]} if "confirmed" in evidence else {}),
             **_limit_from(kind, evidence["parameters"]),
         },
         "how_bad": {

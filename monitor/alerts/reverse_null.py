@@ -13,6 +13,7 @@ from monitor.alerts.kinds import kind_of_alarm
 from monitor.alerts.text import number
 from monitor.evaluation.detector_state import codes_for
 from monitor.records import Alarm, Json, Watch
+from monitor.watches.watch import OF_A_LIMIT
 
 WIDTH = 4.0
 """Values further from the middle than so many standard deviations count as that far."""
@@ -60,7 +61,7 @@ def null_of(watch: Watch, alarm: Alarm) -> Null | None:
         )
     detector = alarm.evidence.get("detector", watch.detector)
     clip = float(parameters.get("clip") or 1.0)
-    if detector == "bounded-mean" and "limit" in parameters:
+    if detector in OF_A_LIMIT and "limit" in parameters:
         limit = float(parameters["limit"])
         inverted = bool(parameters.get("inverted"))
         said = told(limit * clip)

@@ -83,13 +83,23 @@ def _since(since: Json, counted: str) -> str:
 
 
 def _sure(sure: Json) -> str:
-    statistic = f"the test's statistic is {number(sure['statistic'])}, it alarms at "
+    statistic = _confirmed(sure) if "confirmed" in sure else ""
+    statistic += f"the test's statistic is {number(sure['statistic'])}, it alarms at "
     statistic += f"{number(sure['threshold'])}."
     unit = sure.get("unit")
     step = f" One step of the test is one {unit}." if unit and unit != "row" else ""
     limit = sure.get("limit_from")
     whence = f" The limit comes from {_stop(limit)}" if limit else ""
     return f"{statistic} {_stop(sure['promise'])}{whence}{step}"
+
+
+def _confirmed(sure: Json) -> str:
+    fresh = sure["confirmed"]["fresh_steps"]
+    counted = _count(fresh, "rows" if sure.get("unit") == "row" else "steps")
+    return (
+        f"confirmed on {counted.replace(' ', ' fresh ', 1)} after {sure['confirmed']['opened_by']} "
+        "suspected a change: "
+    )
 
 
 def _bad(bad: Json) -> str:

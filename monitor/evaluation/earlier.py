@@ -60,7 +60,8 @@ def held_to_earlier(
     """
     settings = settings_of(watch)
     plain = settings.limit is None and settings.segments is None and settings.unit is None
-    if watch.name != USUAL or watch.signal != LOSS or not plain:
+    usual = (watch.name, watch.signal, watch.detector) == (USUAL, LOSS, "bounded-mean")
+    if not usual or not plain:
         return None
     own = references(LOSS, subject)
     if own is not None and len(own):

@@ -23,9 +23,10 @@ from monitor.watches.normal import (
     rate_with_limit,
     stated_limit,
     two_sided_of,
+    usual_steps,
 )
 from monitor.watches.resolution import MAX_LIMIT, Resolved
-from monitor.watches.watch import WatchSettings, settings_of
+from monitor.watches.watch import OF_A_LIMIT, WatchSettings, head_start_of, settings_of
 
 Floats = NDArray[np.float64]
 
@@ -63,11 +64,11 @@ def begin_gathered(
         **about_metric(signal, settings),
         "clip": clip,
         "inverted": is_inverted(signal, settings),
-        "head_start": settings.head_start,
+        "head_start": head_start_of(watch),
         "block": 1,
     }
     limit = stated_limit(settings, signal)
-    if watch.detector == "bounded-mean" and limit is not None:
+    if watch.detector in OF_A_LIMIT and limit is not None:
         return rate_with_limit(limit, parameters)
     parameters |= {"learn": settings.learn}
     return Resolved("learning", _learning(parameters, "", 0, settings.learn), parameters)
@@ -114,7 +115,8 @@ def _resolve(
             said = sentence.replace("blocks of 1", str(parameters["steps"])).partition(". Conf")[0]
             return Resolved("refused", f"{said}. Choose a longer unit.", found), None
     limit = upper_limit(values, confidence=settings.confidence, tolerance=settings.tolerance)
-    return rate_with_limit(min(limit, MAX_LIMIT + 0.01), found), None
+    armed = rate_with_limit(min(limit, MAX_LIMIT + 0.01), found)
+    return armed, usual_steps(watch, found, values)
 
 
 def _how(watch: Watch, settings: WatchSettings) -> Json:

@@ -16,7 +16,7 @@ from monitor.feed.rows import Rows, Steps
 from monitor.moments import from_micros
 from monitor.records import Alarm, Json
 from monitor.watches.resolution import reference_sums
-from monitor.watches.watch import promise
+from monitor.watches.watch import promise, settings_of
 
 Floats = NDArray[np.float64]
 FEWEST = 20
@@ -82,6 +82,11 @@ def alarm_of(
         "after": after.interval(rows_per_step=block, scale=scale, signed=subject.signed),
         "trace": subject.trace.plot(scale),
     }
+    if rejection.fresh:
+        evidence["confirmed"] = {
+            "opened_by": settings_of(subject.watch).opened_by,
+            "fresh_steps": rejection.fresh,
+        }
     return Alarm(
         subject.watch.id,
         subject.watch.application_id,

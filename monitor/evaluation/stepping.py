@@ -10,6 +10,7 @@ from drift.means.units import Units
 from monitor.evaluation.detector_state import Subject, codes_for
 from monitor.feed.columns import id_at
 from monitor.feed.rows import Rows, Steps
+from monitor.watches.watch import OF_A_LIMIT
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +24,7 @@ def prepared(subject: Subject, values: Floats) -> Floats:
         return codes_for(subject.parameters, values) if "codes" in subject.parameters else values
     # A loss lies in [0, 1] after this, a difference of two in [-1, 1].
     scaled = np.clip(values / subject.scale, -1.0, 1.0)
-    if subject.kind == "bounded-mean":
+    if subject.kind in OF_A_LIMIT:
         # What is watched from below is watched by what it lacks to 1.
         scaled = 1.0 - scaled if subject.parameters.get("inverted") else np.maximum(scaled, 0.0)
     return scaled

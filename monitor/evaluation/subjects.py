@@ -23,9 +23,10 @@ from monitor.signals.base import (
     SCORE,
     Observations,
 )
-from monitor.watches.normal import learning, resolve_normal
-from monitor.watches.resolution import MIN_BLOCKS, choose_block, resolve
-from monitor.watches.watch import WatchSettings, settings_of
+from monitor.watches.normal import learning, resolve_normal, usual_steps
+from monitor.watches.opener import refused_for_numbers
+from monitor.watches.resolution import MIN_BLOCKS, Resolved, choose_block, resolve
+from monitor.watches.watch import OF_A_LIMIT, WatchSettings, settings_of
 
 Floats = NDArray[np.float64]
 
@@ -47,17 +48,23 @@ def meet(
     values = None if reference is None or not len(reference) else np.asarray(reference, np.float64)
     settings = settings_of(watch)
     categorical = _is_categorical(signal, observations, task)
+    unfit = refused_for_numbers(settings, signal, task)
+    if unfit is not None:
+        return new_subject(watch, signal, subject, Resolved("refused", unfit, {}))
     if gathers(watch, settings):
         begun = begin_gathered(watch, signal, task=task, categorical=categorical, reference=values)
         return new_subject(watch, signal, subject, begun)
     # A mean is compared with what is normal, from live rows if need be; the other tests of losses
     # need no reference, in a segment either.
-    by_mean = watch.detector == "bounded-mean" and (
+    by_mean = watch.detector in OF_A_LIMIT and (
         "|" in subject or _learns(watch, settings, values, task)
     )
     if watch.detector in LOSS_DETECTORS and watch.signal in LOSSES and not by_mean:
         resolved = resolve(watch, task, None if reference is None else list(reference))
-        return None if resolved is None else new_subject(watch, signal, subject, resolved)
+        if resolved is None:
+            return None
+        pool = usual_steps(watch, resolved.parameters, values)
+        return new_subject(watch, signal, subject, resolved, pool)
     resolved, pool = resolve_normal(
         watch,
         signal,
@@ -97,7 +104,7 @@ def _learns(watch: Watch, settings: WatchSettings, reference: Floats | None, tas
     """Whether the first live losses of a version are what the later ones are compared with."""
     # The usual watch of errors leaves versions without reference rows to growing-pool, which sees a
     # rise sooner; that can do nothing with a loss in a unit of its own.
-    elsewhere = watch.name == USUAL and task != "regression"
+    elsewhere = watch.name == USUAL and watch.detector == "bounded-mean" and task != "regression"
     return reference is None and settings.limit is None and not elsewhere
 
 
@@ -106,7 +113,7 @@ USUAL = "loss"
 
 LOSSES = (LOSS, LOSS_DIFFERENCE, CHALLENGER_DIFFERENCE, CANARY_DIFFERENCE)
 LOSS_DETECTORS = (
-    "bounded-mean",
+    *OF_A_LIMIT,
     "growing-pool",
     *RIVER,
     "paired-excess",

@@ -11,12 +11,13 @@ from monitor.records import Watch
 from monitor.settings import Tier
 from monitor.signals.base import LOSS
 from monitor.watches.timing_check import FIRST, Timing
+from monitor.watches.watch import OF_A_LIMIT
 
 
 def needs_timing(watch: Watch) -> bool:
     """Whether a watch may roll back on labels: only then must nothing else raise their mean."""
     of_labels = watch.signal == LOSS or watch.signal.startswith("metric.")
-    means = watch.detector in ("bounded-mean", "growing-pool")
+    means = watch.detector in (*OF_A_LIMIT, "growing-pool")
     return watch.tier is Tier.ROLLBACK and of_labels and means
 
 

@@ -26,11 +26,12 @@ from monitor.signals.base import (
     is_of,
 )
 from monitor.signals.metrics import OF_TASK
+from monitor.watches.opener import check_opener
 from monitor.watches.segment_bounds import MOST_SEGMENTS
-from monitor.watches.watch import GUARANTEED, WatchForm, WatchSettings
+from monitor.watches.watch import CONFIRM_GATE, GUARANTEED, OF_A_LIMIT, WatchForm, WatchSettings
 
 DETECTORS = {
-    LOSS: ("bounded-mean", "growing-pool", *RIVER),
+    LOSS: (*OF_A_LIMIT, "growing-pool", *RIVER),
     LOSS_DIFFERENCE: ("paired-excess",),
     CHALLENGER_DIFFERENCE: ("paired-promotion",),
     CANARY_DIFFERENCE: ("randomised-excess", "randomised-promotion"),
@@ -40,17 +41,19 @@ DETECTORS = {
     COVERAGE: ("bounded-mean",),
     TRAFFIC: ("quiet",),
     FEATURES: ("ranks", "tolerant-ranks"),
-    QUALITY: ("bounded-mean",),
-    SERVICE: ("bounded-mean",),
-    AUC: ("bounded-mean",),
-    QUANTILE: ("bounded-mean",),
-    METRICS: ("bounded-mean", "two-sided-mean"),
+    QUALITY: OF_A_LIMIT,
+    SERVICE: OF_A_LIMIT,
+    AUC: OF_A_LIMIT,
+    QUANTILE: OF_A_LIMIT,
+    METRICS: (*OF_A_LIMIT, "two-sided-mean"),
 }
 """Which detectors fit which signal."""
 
 _OF_MEANS = {"tolerance", "head_start", "learn", "clip", "segments", "most_segments", "unit", "gap"}
+_OF_LIMITS = {"limit", "confidence", "block"}
 SETTINGS = {
-    "bounded-mean": _OF_MEANS | {"limit", "confidence", "block"},
+    "bounded-mean": _OF_MEANS | _OF_LIMITS,
+    CONFIRM_GATE: (_OF_MEANS | _OF_LIMITS | {"opened_by", "opener", "patience"}) - {"head_start"},
     "two-sided-mean": _OF_MEANS,
     "growing-pool": {"head_start", "learn", "clip", "segments", "most_segments"},
     **{
@@ -70,6 +73,8 @@ SETTINGS = {
 }
 """Settings that a detector looks at; what it would not look at is refused."""
 
+_BY_GATE = f", and acts as what opens a {CONFIRM_GATE}, named by its setting opened_by"
+
 SERVICES = ("latency", "default", "error")
 
 _LABELLED = {"mature_after", "independent_delay"}
@@ -85,7 +90,7 @@ def settings_for(signal: str, detector: str) -> frozenset[str]:
         known |= _LABELLED
     if family == "metric":
         known |= {"metric"} if member != "*" and not is_of(signal, AUC) else set()
-        known |= {"least"} if detector == "bounded-mean" else set()
+        known |= {"least"} if detector in OF_A_LIMIT else set()
     if is_of(signal, QUANTILE):
         known |= {"quantile"}
     if is_of(signal, AUC):
@@ -135,18 +140,22 @@ def check_form(form: WatchForm, *, where: str) -> None:
         )
     _check_class(form.signal, where)
     _check_settings(form, where)
-    _check_segments(form, where)
+    settings = WatchSettings.model_validate(form.settings)
+    _check_segments(form, settings, where)
+    check_opener(form, settings, where)
     rule = form.rule or [{"kind": form.remedy}]
     may_act = form.detector in GUARANTEED
     if not may_act and rules.acts(rule):
         raise InvalidRequestError(
             f"{where}/remedy",
-            "notify and a tier of page or info: the detector has no guarantee",
+            f"notify and a tier of page or info: the detector has no guarantee{_BY_GATE}",
             rule[0]["kind"],
         )
     if not may_act and form.tier is Tier.ROLLBACK:
         raise InvalidRequestError(
-            f"{where}/tier", "page or info: the detector has no guarantee", form.tier.value
+            f"{where}/tier",
+            f"page or info: the detector has no guarantee{_BY_GATE}",
+            form.tier.value,
         )
 
 
@@ -214,8 +223,7 @@ def check_task(form: WatchForm, task: str, *, where: str) -> None:
         raise InvalidRequestError(f"{where}/signal", expected, form.signal)
 
 
-def _check_segments(form: WatchForm, where: str) -> None:
-    settings = WatchSettings.model_validate(form.settings)
+def _check_segments(form: WatchForm, settings: WatchSettings, where: str) -> None:
     most = MOST_SEGMENTS[form.tier]
     named = 0 if settings.segments is None else settings.segments.named
     for name, wanted in (("most_segments", settings.most_segments or 0), ("segments", named)):

@@ -22,7 +22,13 @@ from monitor.watches.resolution import (
     choose_block,
     refuse_dependence,
 )
-from monitor.watches.watch import WatchSettings, settings_of
+from monitor.watches.watch import (
+    CONFIRM_GATE,
+    OF_A_LIMIT,
+    WatchSettings,
+    head_start_of,
+    settings_of,
+)
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +47,7 @@ MOST_CLIPPED = 0.995
 def waits(watch: Watch, signal: str, settings: WatchSettings, task: str) -> bool:
     """Whether a subject without reference rows must first learn from live ones."""
     return not (
-        watch.detector == "bounded-mean"
+        watch.detector in OF_A_LIMIT
         and (settings.limit is not None or settings.least is not None or signal in CONTRACTS)
         and (settings.clip is not None or not is_unbounded(signal, settings, task))
     )
@@ -79,7 +85,8 @@ def resolve_normal(
     Resolved
         Armed, learning or refused.
     shape (m,) or None
-        Reference values with which a pool of ranks begins.
+        Reference values with which a pool of ranks begins, or of which an opener learns what is
+        usual.
     """
     settings = settings_of(watch)
     if watch.detector == "tolerant-ranks" and categorical:
@@ -100,7 +107,8 @@ def resolve_normal(
             return _tolerant(watch, settings, reference, least_block), None
         if watch.detector == "two-sided-mean":
             return _two_sided(settings, reference), None
-        return _rate(watch, settings, signal, reference, task), None
+        resolved = _rate(watch, settings, signal, reference, task)
+        return resolved, usual_steps(watch, resolved.parameters, reference)
     except DriftError as error:
         return Resolved("refused", f"The reference cannot be used: {error}.", {}), None
 
@@ -234,6 +242,26 @@ def two_sided_of(settings: WatchSettings, values: Floats) -> Resolved:
     )
 
 
+TAUGHT = 1_000
+"""Last normal steps from which an opener learns what is usual: the slowest takes most of a
+millisecond for each."""
+
+
+def usual_steps(watch: Watch, parameters: Json, reference: Floats | None) -> Floats | None:
+    """Normal rows as a confirm gate is fed them; none for other watches, or where none are known.
+
+    Without them an opener would take a version that is bad from its first row on for usual.
+    """
+    if watch.detector != CONFIRM_GATE or reference is None:
+        return None
+    scaled = np.clip(reference / float(parameters.get("clip") or 1.0), 0.0, 1.0)
+    if parameters.get("inverted"):
+        scaled = 1.0 - scaled
+    block = int(parameters.get("block", 1))
+    steps: Floats = scaled[: len(scaled) // block * block].reshape(-1, block).mean(axis=1)
+    return steps[-TAUGHT:]
+
+
 UNBOUNDED = ("metric.log_loss", "metric.absolute", "metric.squared", QUANTILE)
 """Metrics without a greatest value."""
 TWO_SIDED = ("bias", "calibration")
@@ -291,9 +319,9 @@ def _rate(
     scaled = None if reference is None else np.clip(reference / clip, 0.0, 1.0)
     block, why = _blocks(watch, settings, scaled) if scaled is not None else (1, "Each row counts.")
     parameters: Json = {
-        "detector": "bounded-mean",
+        "detector": watch.detector,
         "clip": clip,
-        "head_start": settings.head_start,
+        "head_start": head_start_of(watch),
         "inverted": inverted,
         **about_metric(signal, settings),
     } | _unit(block, why)

@@ -16,7 +16,13 @@ from monitor.evidence import Sums
 from monitor.records import Json, Watch
 from monitor.settings import Tier
 from monitor.signals.canary import LEAST_SHARE
-from monitor.watches.watch import DEFAULT_WATCHES, WatchSettings, settings_of
+from monitor.watches.watch import (
+    DEFAULT_WATCHES,
+    OF_A_LIMIT,
+    WatchSettings,
+    head_start_of,
+    settings_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def resolve(watch: Watch, task: str, reference: Sequence[float] | None) -> Resol
     losses = None if reference is None or len(reference) == 0 else np.asarray(reference, np.float64)
     clip = _clip(settings, task, losses)
     common: Json = {"clip": clip}
-    if watch.detector == "bounded-mean":
+    if watch.detector in OF_A_LIMIT:
         return _bounded_mean(watch, settings, losses, clip)
     if watch.detector == "growing-pool":
         return _growing_pool(watch, settings, losses, task)
@@ -168,7 +174,7 @@ def _bounded_mean(
         "block": block,
         "unit": f"block of {block} rows" if block > 1 else "row",
         "unit_reason": why,
-        "head_start": settings.head_start,
+        "head_start": head_start_of(watch),
     }
     if scaled is not None:
         parameters |= _about(scaled)
@@ -293,15 +299,23 @@ def _plain(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+OF_A_GATE = ("opened_by", "opener", "patience")
+"""Settings of a watch that its confirm gate takes as they are."""
+
+
 def detector_settings(watch: Watch, parameters: Json, seed: int) -> Json:
     """Settings of the detector in drift.catalog."""
     match parameters.get("detector", watch.detector):
-        case "bounded-mean":
+        case "bounded-mean" | "confirm-gate" as kind:
             return {
                 "limit": parameters["limit"],
-                "head_start": parameters["head_start"],
                 # A mean of many rows stays close to its expectation: bolder stakes are right.
                 "averaged": parameters["block"] > 1 or "unit_key" in parameters,
+                **(
+                    {"head_start": parameters["head_start"]}
+                    if kind == "bounded-mean"
+                    else {name: getattr(settings_of(watch), name) for name in OF_A_GATE}
+                ),
             }
         case "growing-pool":
             return {

@@ -66,6 +66,12 @@ class WatchSettings(BaseModel):
     """Without a reference: labels from which the centre is learned before the test begins."""
     delta: Fraction = 0.002
     """adwin: its parameter; no false alarm rate follows from it."""
+    opened_by: Annotated[str, Field(max_length=63)] | None = None
+    """confirm-gate: the detector without a guarantee whose suspicions are put to the test."""
+    opener: dict[Annotated[str, Field(max_length=63)], int | float] = {}
+    """confirm-gate: settings of that detector, by river's names; river's own where absent."""
+    patience: Rows = 2000
+    """confirm-gate: fresh steps after which a suspicion that they did not confirm is dropped."""
     least: Fraction | None = None
     """Precision, recall, F1: the least that is accepted; learned when absent."""
     segments: Segments | None = None
@@ -101,6 +107,11 @@ class WatchSettings(BaseModel):
 def settings_of(watch: Watch) -> WatchSettings:
     """What is set for a watch; its settings were checked when it was made."""
     return _read(msgspec.json.encode(watch.settings))
+
+
+def head_start_of(watch: Watch) -> float:
+    """False alarms that each new subject is granted at once; a gate that opens late needs none."""
+    return 0.0 if watch.detector == CONFIRM_GATE else settings_of(watch).head_start
 
 
 @lru_cache(maxsize=4096)
@@ -147,9 +158,13 @@ DEFAULT_WATCHES = (
 )
 """What every application is watched by without a word."""
 
+CONFIRM_GATE = "confirm-gate"
+OF_A_LIMIT = ("bounded-mean", CONFIRM_GATE)
+"""Detectors of a mean that should stay below a limit."""
+
 GUARANTEED = frozenset(
     {
-        "bounded-mean",
+        *OF_A_LIMIT,
         "growing-pool",
         "paired-excess",
         "paired-promotion",
@@ -188,6 +203,8 @@ def promise(watch: Watch, parameters: Json, budget_per_year: float, assumption: 
             assumption = assumption.replace(f"the {name}.", f"the {name}, {line:.3g}.")
     if not watch.signal.startswith(("loss", "metric.")):
         assumption = assumption.replace("expected loss", "expected value")
+    if watch.detector == CONFIRM_GATE:
+        assumption += f" Nothing is assumed of {settings_of(watch).opened_by}."
     rate = f"{budget_per_year:.3g} false alarms a year are"
     if 0 < budget_per_year < 1:
         rate = f"one false alarm in {1 / budget_per_year:.3g} years is"

@@ -187,7 +187,7 @@ def clicks_a_view(rng: np.random.Generator) -> Fed:
 
 
 def confirmed(rng: np.random.Generator) -> Fed:
-    detector = ConfirmGate(0.1, trigger="eddm", alpha=0.02, patience=500)
+    detector = ConfirmGate(0.1, opened_by="eddm", patience=500)
     return alike(detector, (rng.random(ROWS) < 0.1).astype(np.float64))
 
 

@@ -312,7 +312,7 @@ def test_a_fall_of_f1_is_found_and_its_limit_respected() -> None:
 def test_a_gate_confirms_no_more_than_was_granted() -> None:
     streams, rows, grant = 60, 4_000, 5e-5
     found = alarmed(
-        lambda _: ConfirmGate(0.1, trigger="eddm", alpha=0.02, patience=200),
+        lambda _: ConfirmGate(0.1, opened_by="eddm", patience=200),
         errors(0.1),
         streams=streams,
         rows=rows,
@@ -320,3 +320,37 @@ def test_a_gate_confirms_no_more_than_was_granted() -> None:
         seed=18,
     )
     assert found <= most_alarmed(streams, rows * grant)
+
+
+def test_a_gate_that_is_opened_all_the_time_for_months_acts_no_more_than_was_granted() -> None:
+    # Three months of a row every ten minutes, one false alarm a year, errors at the very limit, and
+    # an opener that suspects every 200 rows whatever comes: 26 trials a stream, one after another.
+    streams, rows, grant = 60, 90 * 144, 1 / (365.25 * 144)
+    rng, acted, staked = np.random.default_rng(31), 0, []
+    wolf = {"warm_start": 200, "drift_threshold": 0.0}
+    for _ in range(streams):
+        gate = ConfirmGate(0.1, opened_by="ddm", opener=wolf, patience=500)
+        acted += bool(gate.update(errors(0.1)(rng, rows), np.full((rows, 1), grant)).alarms)
+        staked.append(gate.staked)
+    # Nearly all of the budget was at stake, so that the bound below is one that could be broken.
+    assert 0.8 * rows * grant < min(staked)
+    assert max(staked) <= rows * grant
+    assert acted <= most_alarmed(streams, rows * grant)
+
+
+def test_a_jump_is_confirmed_on_a_hundred_fresh_rows_at_the_tier_that_rolls_back() -> None:
+    # A third of a budget of .05 a year, a day after the version came, a row a second.
+    rng, share = np.random.default_rng(19), 0.05 / 3 / 365.25
+    grants = np.full((4_000, 1), share / 86_400)
+    grants[0] = share
+    fresh, whole = [], []
+    for _ in range(100):
+        values = (rng.random(4_000) < np.repeat([0.1, 0.3], 2_000)).astype(np.float64)
+        found = [
+            one for one in ConfirmGate(0.12).update(values, grants).alarms if one.step >= 2_000
+        ]
+        fresh.append(found[0].fresh if found else np.inf)
+        whole.append(found[0].step - 1_999 if found else np.inf)
+    # Of 400 runs the medians are 104 and 224.
+    assert np.median(fresh) <= 125
+    assert np.median(whole) <= 260

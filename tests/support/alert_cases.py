@@ -137,6 +137,20 @@ CASES: dict[str, Case] = {
         ),
         PROPOSED,
     ),
+    "confirmed": (
+        watch("loss_gate", "loss", "confirm-gate", "roll_back"),
+        alarm(
+            "loss",
+            interval(0.102, 0.082, 0.127, 700),
+            interval(0.31, 0.22, 0.41, 84),
+            tier=Tier.ROLLBACK,
+            promise=PROMISE.replace("2 years", "60 years").replace("tier page", "tier rollback")
+            + " Nothing is assumed of adwin.",
+            detector="confirm-gate",
+            confirmed={"opened_by": "adwin", "fresh_steps": 84},
+        ),
+        PROPOSED,
+    ),
     "loss_difference": (
         watch("loss_difference", "loss_difference", "paired-excess", "roll_back"),
         alarm(

@@ -135,6 +135,12 @@ def test_a_wrong_setting_of_a_watch_is_named(client: httpx.Client) -> None:
         ({"signal": "feature.income"}, "/body/detector"),
         # A metric of another task than the application's.
         ({"signal": "metric.auc.1"}, "/body/signal"),
+        ({"detector": "confirm-gate"}, "/body/settings/opened_by"),
+        (
+            {"detector": "confirm-gate", "settings": {"opened_by": "bounded-mean"}},
+            "/body/settings/opened_by",
+        ),
+        ({"detector": "confirm-gate", "signal": "feature.income"}, "/body/detector"),
     ):
         refused = client.post("/v1/watches", json=body | changed)
         assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path)

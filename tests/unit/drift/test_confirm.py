@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from drift.digest import discoveries, evidence
-from drift.errors import InsufficientDataError, InvalidObservationError, InvalidSettingError
+from drift.errors import (
+    CheckpointError,
+    InsufficientDataError,
+    InvalidObservationError,
+    InvalidSettingError,
+)
 from drift.means.bounded import BoundedMean
 from drift.streaming.confirm import ConfirmGate
 
@@ -20,50 +25,97 @@ def changing(n: int = 4_000, seed: int = 1) -> np.ndarray:
 
 
 def test_a_suspicion_that_fresh_rows_confirm_is_an_alarm() -> None:
-    gate = ConfirmGate(0.12, alpha=0.01)
+    gate = ConfirmGate(0.12)
     update = gate.update(changing(), np.full((4_000, 1), 1e-5))
     alarm = update.alarms[0]
-    assert 2_000 < alarm.step - alarm.onset < alarm.step < 2_400
-    assert update.statistic[alarm.step, 0] == alarm.statistic >= 1.0
-    assert (update.statistic[: alarm.step - alarm.onset + 1] == 0.0).all()
-    assert gate.saved == pytest.approx(0.04 - 0.01 * round((0.04 - gate.saved) / 0.01))
+    suspected = alarm.step - alarm.fresh
+    assert 2_000 < suspected < alarm.step < 2_400
+    # Its onset is of the change, which was suspected later.
+    assert 1_950 < alarm.step - alarm.onset < suspected
+    assert update.statistic[alarm.step, 0] == alarm.statistic >= alarm.threshold == 1.0
+    assert (update.statistic[: suspected + 1] == 0.0).all()
+    assert (update.statistic[suspected + 1 : alarm.step + 1] > 0.0).all()
 
 
-def test_without_grants_there_is_no_trial() -> None:
-    gate = ConfirmGate(0.12, alpha=0.01)
-    assert not gate.update(changing(), np.zeros((4_000, 1))).alarms
-    assert gate.saved == 0.0
+def test_the_stake_is_half_of_what_was_granted_when_the_trial_opened() -> None:
+    gate, values = ConfirmGate(0.12), changing()
+    alarm = ConfirmGate(0.12).update(values, np.full((4_000, 1), 1e-5)).alarms[0]
+    opened = alarm.step - alarm.fresh
+    update = gate.update(values[: opened + 1], np.full((opened + 1, 1), 1e-5))
+    assert gate.staked == gate.saved == pytest.approx((opened + 1) * 1e-5 / 2)
+    # By hand: the e-process of the fresh rows, from wealth 1, against 1 / alpha.
+    fresh = values[opened + 1 : alarm.step + 1]
+    stakes = BoundedMean(0.12).stakes[:, None]
+    wealth = np.prod(1.0 + stakes * (fresh - 0.12), axis=1).mean()
+    assert alarm.statistic == pytest.approx(gate.staked * wealth)
+    assert alarm.statistic >= 1.0
+    assert not update.alarms
 
 
-def test_trials_never_cost_more_than_was_granted() -> None:
-    # EDDM suspects all the time.
-    gate = ConfirmGate(0.5, trigger="eddm", alpha=0.01, patience=20)
-    values, grants = changing(), np.full((4_000, 1), 1e-5)
-    for start in range(0, 4_000, 250):
-        gate.update(values[start : start + 250], grants[start : start + 250])
-        assert gate.saved >= -1e-12
-    assert gate.saved < 0.04
+def test_what_is_granted_during_a_trial_pays_for_the_next() -> None:
+    # Whatever comes, this one suspects from the thirtieth row on, all the time.
+    gate = ConfirmGate(0.5, opened_by="ddm", opener={"drift_threshold": 0.0}, patience=50)
+    values, staked = changing(), []
+    for start in range(0, 4_000, 10):
+        gate.update(values[start : start + 10], np.full((10, 1), 1e-5))
+        staked.append(gate.staked)
+        assert gate.staked + gate.saved == pytest.approx((start + 10) * 1e-5)
+    assert len(set(staked)) > 50
+    assert 0.03 < gate.staked < 0.04
+
+
+def test_a_trial_is_closed_after_its_patience_and_what_came_meanwhile_opens_the_next() -> None:
+    rng = np.random.default_rng(7)
+    # A fall opens a trial that cannot confirm; the rise comes while it runs, and is not forgotten.
+    rates = np.repeat([0.4, 0.1, 0.4], [1_000, 900, 1_100])
+    values = (rng.random(3_000) < rates).astype(np.float64)
+    gate = ConfirmGate(0.2, patience=1_000)
+    update = gate.update(values, np.full((3_000, 1), 1e-6))
+    fall = int(np.flatnonzero(update.statistic[:, 0])[0])
+    assert 1_000 < fall < 1_300
+    alarm = update.alarms[0]
+    assert alarm.step - alarm.fresh == fall + 999
+    assert alarm.fresh < 200
+
+
+def test_without_grants_there_is_no_trial_and_the_opener_learns_what_is_usual() -> None:
+    usual = (np.random.default_rng(5).random(1_000) < 0.1).astype(np.float64)
+    bad = (np.random.default_rng(4).random(1_000) < 0.4).astype(np.float64)
+    untaught, taught = ConfirmGate(0.12), ConfirmGate(0.12)
+    assert not untaught.update(bad, np.full((1_000, 1), 1e-5)).alarms
+    assert not taught.update(changing(), np.zeros((4_000, 1))).alarms
+    assert taught.saved == taught.staked == 0.0
+    taught.update(usual, np.zeros((1_000, 1)))
+    alarm = taught.update(bad, np.full((1_000, 1), 1e-5)).alarms[0]
+    assert alarm.step < 200
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(1, 1_999), max_size=5))
-def test_a_gate_does_not_depend_on_the_calls_or_on_stopping(cuts: list[int]) -> None:
+@given(
+    st.lists(st.integers(1, 1_999), max_size=5),
+    st.sampled_from(["adwin", "page-hinkley", "hddm-a"]),
+)
+def test_a_gate_does_not_depend_on_the_calls_or_on_stopping(cuts: list[int], opener: str) -> None:
+    def made() -> ConfirmGate:
+        return ConfirmGate(0.12, opened_by=opener, patience=150)
+
     values, grants = changing(2_000, 2), np.full((2_000, 1), 1e-4)
-    undisturbed = ConfirmGate(0.12)
+    undisturbed = made()
     whole = undisturbed.update(values, grants)
-    gate, start, parts, steps = ConfirmGate(0.12), 0, [], []
+    gate, start, parts, steps = made(), 0, [], []
     for stop in sorted({*cuts, 2_000}):
-        other = ConfirmGate(0.12)
+        other = made()
         other.restore(gate.to_bytes())
         gate = other
         update = gate.update(values[start:stop], grants[start:stop])
         parts.append(update.statistic)
-        steps += [(start + alarm.step, alarm.onset) for alarm in update.alarms]
+        steps += [(start + one.step, one.onset, one.fresh, one.statistic) for one in update.alarms]
         start = stop
     assert_array_equal(np.concatenate(parts), whole.statistic)
-    assert steps == [(alarm.step, alarm.onset) for alarm in whole.alarms]
-    assert steps
-    assert gate.saved == undisturbed.saved
+    assert steps == [(one.step, one.onset, one.fresh, one.statistic) for one in whole.alarms]
+    assert (gate.saved, gate.staked) == (undisturbed.saved, undisturbed.staked)
+    assert undisturbed.staked > 0.0
+    assert gate.to_bytes() == undisturbed.to_bytes()
 
 
 def test_a_gate_refuses_bad_rows_and_settings() -> None:
@@ -72,17 +124,19 @@ def test_a_gate_refuses_bad_rows_and_settings() -> None:
     with pytest.raises(InvalidObservationError, match="index 1"):
         gate.update(np.array([0.0, np.nan]), np.zeros((2, 1)))
     with pytest.raises(InvalidObservationError, match="index 0"):
-        ConfirmGate(0.1, trigger="ddm").update(np.array([0.5]), np.zeros((1, 1)))
+        ConfirmGate(0.1, opened_by="ddm").update(np.array([0.5]), np.zeros((1, 1)))
     assert gate.to_bytes() == before
     wrongs: list[dict[str, Any]] = [
-        {"alpha": 0.0},
         {"patience": 0},
-        {"trigger": "none"},
+        {"opened_by": "bounded-mean"},
+        {"opener": {"dleta": 0.1}},
         {"tiers": 2},
     ]
     for wrong in wrongs:
         with pytest.raises(InvalidSettingError):
             ConfirmGate(0.1, **wrong)
+    with pytest.raises(CheckpointError, match="other settings"):
+        ConfirmGate(0.1, opened_by="page-hinkley").restore(before)
 
 
 def test_the_digest_chooses_by_e_bh() -> None:

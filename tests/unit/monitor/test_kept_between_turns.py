@@ -20,6 +20,7 @@ from tests.support.past_rows import Columns, made_rows, write
 OWN = "tests.support.own_metrics"
 SESSIONS: Json = {"unit": "context.session", "gap": 40, "learn": 150}
 ROLLBACK: Json = {"tier": "rollback", "remedy": "roll_back"}
+GATE: Json = {"detector": "confirm-gate"}
 
 
 def rows_that_worsen() -> Columns:
@@ -75,8 +76,10 @@ def loaded(watch: Watch, subjects: dict[str, Subject]) -> dict[str, Subject]:
         {"signal": "metric.cost", "settings": {"metric": f"{OWN}:cost", "clip": 10}},
         ROLLBACK | {"settings": {"limit": 0.15, "block": 10, "mature_after": 3600}},
         ROLLBACK | {"settings": {"limit": 0.15, "block": 10}},
+        GATE | {"settings": {"opened_by": "adwin", "patience": 100}},
+        GATE | {"settings": {"opened_by": "page-hinkley"} | SESSIONS},
     ],
-    ids=["units", "auc", "own metric", "maturing", "delays"],
+    ids=["units", "auc", "own metric", "maturing", "delays", "gate", "gate of units"],
 )
 def test_a_watch_that_is_saved_at_every_turn_concludes_the_same(
     tmp_path: Path, watch: Json

@@ -120,12 +120,41 @@ def test_what_was_applied_or_exported_changes_nothing_when_applied_again(
     assert not differing(list(after.values()), wanted(*[one for one in exported if one]))
 
 
+OPENED: Json = {"opened_by": "adwin"}
+
+
 @pytest.mark.parametrize(
     ("changed", "path"),
     [
         ({"signal": "los"}, "/signal"),
         ({"detector": "ranks"}, "/detector"),
         ({"detector": "adwin", "remedy": "roll_back"}, "/remedy"),
+        *(
+            ({"detector": "confirm-gate"} | changed, path)
+            for changed, path in (
+                ({}, "/settings/opened_by"),
+                ({"settings": {"opened_by": "adwine"}}, "/settings/opened_by"),
+                ({"settings": {"opened_by": "bounded-mean"}}, "/settings/opened_by"),
+                ({"settings": {"opened_by": "confirm-gate"}}, "/settings/opened_by"),
+                ({"settings": {"opened_by": "ddm", "block": 16}}, "/settings/opened_by"),
+                (
+                    {"signal": "metric.brier", "settings": {"opened_by": "ddm"}},
+                    "/settings/opened_by",
+                ),
+                ({"settings": OPENED | {"head_start": 0.01}}, "/settings/head_start"),
+                ({"settings": OPENED | {"opener": {"dleta": 0.1}}}, "/settings/opener/dleta"),
+                ({"settings": OPENED | {"opener": {"delta": 2}}}, "/settings/opener/delta"),
+                ({"settings": OPENED | {"opener": {"clock": 1.5}}}, "/settings/opener/clock"),
+                (
+                    {"settings": {"opened_by": "kswin", "opener": {"stat_size": 60}}},
+                    "/settings/opener",
+                ),
+                ({"signal": "feature.age", "settings": OPENED}, "/detector"),
+                ({"signal": "loss_difference", "settings": OPENED}, "/detector"),
+                ({"signal": "label.coverage", "settings": OPENED}, "/detector"),
+            )
+        ),
+        ({"settings": OPENED}, "/settings/opened_by"),
         ({"settings": {"delta": 0.1}}, "/settings/delta"),
         ({"settings": {"horizon": 60}}, "/settings/horizon"),
         ({"settings": {"metric": "a:b"}}, "/settings/metric"),

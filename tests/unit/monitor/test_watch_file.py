@@ -49,6 +49,13 @@ def test_a_good_file_is_read_with_the_line_of_each_field(tmp_path: Path) -> None
         ("limit: 0.2", "limit: [0.2]", 6, "watches[0].settings.limit"),
         ("limit: 0.2", "limt: 0.2", 6, "watches[0].settings.limt"),
         ("limit: 0.2", "delta: 0.2", 6, "watches[0].settings.delta"),
+        ("signal: loss", "detector: confirm-gate", 5, "watches[0].settings.opened_by"),
+        (
+            "signal: loss\n    settings:\n      limit: 0.2",
+            "detector: confirm-gate\n    settings:\n      opened_by: bounded-mean",
+            6,
+            "watches[0].settings.opened_by",
+        ),
         ("by: context.region", "by: region", 7, "watches[0].settings.segments.by"),
         ("by: context.region", "by: context.region, bins: 3", 7, "watches[0].settings.segments"),
         ("signal: loss", "signal: lost", 4, "watches[0].signal"),
@@ -109,7 +116,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_files_in_the_documentation_are_read(tmp_path: Path) -> None:
     page = Path(__file__).parents[3] / "docs" / "watches.md"
     found = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
-    assert len(found) == 5
+    assert len(found) == 6
     for text in found:
         path = tmp_path / "watches.yaml"
         path.write_text(text)
