@@ -15,6 +15,7 @@ from monitor.replay.report import Report
 from monitor.settings import Tier
 from monitor.watches.entries import ReplaySettings, WatchEntry
 from monitor.watches.opener import PARAMETERS
+from monitor.watches.watch import DEFAULT_WATCHES
 from tests.support.past_rows import Columns, made_rows, write
 
 ROWS, BAD_FROM = 5000, 4000
@@ -85,6 +86,10 @@ def test_a_watch_that_took_the_name_of_a_default_one_holds_no_version_to_another
     told = [one for one in report.watches if one["name"] == "loss"]
     assert [one["status"] for one in told] == ["armed", "armed"]
     assert not any("earlier" in one["parameters"] for one in told)
+
+
+def test_no_default_watch_is_a_gate() -> None:
+    assert all(form.detector != "confirm-gate" for form in DEFAULT_WATCHES)
 
 
 def test_no_suspicion_and_no_alarm_where_nothing_happens(tmp_path: Path) -> None:
