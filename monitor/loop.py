@@ -28,6 +28,7 @@ from monitor.store.due import read_due
 from monitor.tenure import Tenure
 from monitor.turn import Turned, take_turn
 from monitor.wall_clock import Clock, utc_now
+from monitor.watches.failure import said_of
 
 log = logging.getLogger("monitor.loop")
 
@@ -165,6 +166,13 @@ async def _turn(
         metrics.TURN_FAILURES.inc()
         pulse.last_error = f"{type(error).__name__}: {error}"
         log.warning("turn_failed error=%s", pulse.last_error)
+        return FAILED
+    # What no watch is to blame for is undone and taken again; other shards, deliveries and the API
+    # go on, and readiness says it.
+    except Exception as error:
+        metrics.TURN_FAILURES.inc()
+        pulse.last_error = said_of(error)
+        log.exception("turn_failed error=%s", pulse.last_error)
         return FAILED
     if memory.registry is not known:
         _spare_what_stays()

@@ -32,6 +32,11 @@ TURNS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 TURN_FAILURES = Counter("leadsman_monitor_turn_failures", "Turns that were undone by an error.")
+WATCHES_FAILED = Counter(
+    "leadsman_monitor_watches_failed",
+    "Watches that stopped because their evaluation raised an exception.",
+    ["application", "watch"],
+)
 LAST_TURN = Gauge(
     "leadsman_monitor_last_turn_timestamp_seconds", "When a turn last succeeded, since 1970."
 )
@@ -85,7 +90,7 @@ THRESHOLD = _of_record(
 )  # fmt: skip
 WATCHES = _of_record(
     "watched_subjects",
-    "Versions and segments by what a watch can say of them: learning, armed or refused.",
+    "Versions and segments by what a watch can say of them: learning, armed, refused or failed.",
     "application", "watch", "tier", "status",
 )  # fmt: skip
 ALERTS = _of_record(

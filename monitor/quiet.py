@@ -34,7 +34,7 @@ REQUESTS = 100
 _QUIET = text("""
     SELECT s.watch_id, s.subject
       FROM watch_states s JOIN watches w ON w.id = s.watch_id
-     WHERE w.detector = 'quiet' AND w.enabled AND s.status = 'armed'
+     WHERE w.detector = 'quiet' AND w.enabled AND w.failed_at IS NULL AND s.status = 'armed'
        AND w.application_id = ANY(CAST(:applications AS int[]))
        AND s.last_observed_at > CAST(:now AS timestamptz) - CAST(:oldest AS interval)
        AND NOT CAST(s.parameters ->> 'told' AS boolean)

@@ -174,6 +174,15 @@ class Watch:
     """Time in the record up to which the budget has been granted."""
     rule: list[Json] | None = None
     """Steps of the remedy, in order; none where `remedy` alone is the rule."""
+    failed_at: datetime | None = None
+    """Moment of the record from which on it does not watch, since its evaluation failed there."""
+    failure: str | None = None
+    """What its evaluation failed with."""
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether rows are fed to it."""
+        return self.enabled and self.failed_at is None
 
 
 @dataclass(frozen=True, slots=True)

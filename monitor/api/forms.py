@@ -64,6 +64,11 @@ class WatchAnswer(BaseModel):
     mode: Mode
     origin: str
     enabled: bool
+    failed_at: AwareDatetime | None
+    """Moment of the record from which on it does not watch, since its evaluation failed; any change
+    that leaves it enabled starts it anew."""
+    failure: str | None
+    """What it failed with."""
     budget_per_year: float | None
 
     @classmethod
@@ -82,6 +87,8 @@ class WatchAnswer(BaseModel):
             mode=watch.mode,
             origin=watch.origin,
             enabled=watch.enabled,
+            failed_at=watch.failed_at,
+            failure=watch.failure,
             budget_per_year=budget,
         )
 

@@ -13,7 +13,7 @@ from monitor.api.context import Reader, StateOf, Transaction, named
 from monitor.api.forms import AlertAnswer
 from monitor.api.problems import PROBLEMS
 from monitor.evaluation.saved_state import from_row
-from monitor.records import Json, Watch
+from monitor.records import Json, Registry, Revision, Watch, WatchState
 from monitor.signals.base import LOSS
 from monitor.store import alarms, alerts, watches
 from monitor.store.budgets import read_budgets
@@ -94,6 +94,7 @@ async def application_health(
     current = route.current if route else None
     lines = []
     states = await watches.read_states(connection, list(by_id), whole=False)
+    states += _unread(all_watches, states, current, registry)
     subjects: dict[int, list[str]] = {number: [] for number in by_id}
     for row in states:
         subjects[row.watch_id].append(row.subject)
@@ -112,8 +113,8 @@ async def application_health(
                 tier=watch.tier.value,
                 subject=row.subject,
                 versions=registry.subject_name(row.subject),
-                status=row.status if in_service else "retired",
-                status_reason=row.status_reason,
+                status=_status(watch, row) if in_service else "retired",
+                status_reason=_reason(watch, row),
                 note=merged_note(watch, row.subject, subjects[watch.id])
                 or limit_note(watch, row.parameters),
                 in_service=in_service,
@@ -143,6 +144,31 @@ async def application_health(
         watches=lines,
         alerts=[AlertAnswer.of(a, registry, standing[a.id]) for a in opened],
     )
+
+
+def _status(watch: Watch, row: WatchState) -> str:
+    return row.status if watch.failed_at is None else "failed"
+
+
+def _reason(watch: Watch, row: WatchState) -> str | None:
+    if watch.failed_at is None:
+        return row.status_reason
+    return f"Not watched since {watch.failed_at.isoformat()}: {watch.failure}"
+
+
+def _unread(
+    all_watches: list[Watch], states: list[WatchState], current: Revision | None, registry: Registry
+) -> list[WatchState]:
+    """Lines of watches that failed before they had any state: one for each version in service."""
+    known = {row.watch_id for row in states}
+    names = () if current is None else current.versions
+    serving = [number for number, one in registry.versions.items() if one.name in names]
+    return [
+        WatchState(watch.id, str(number), "failed", None, {}, b"")
+        for watch in all_watches
+        if watch.failed_at is not None and watch.id not in known
+        for number in serving
+    ]
 
 
 def limit_note(watch: Watch, parameters: Json) -> str | None:
@@ -226,7 +252,7 @@ async def signal_series(
     mine = {
         w.id: w
         for w in await watches.read_watches(connection, found.id)
-        if w.signal in (signal, family) and w.detector != "quiet"
+        if w.signal in (signal, family) and w.detector != "quiet" and w.failed_at is None
     }
     for row in await watches.read_states(connection, list(mine)):
         for one in from_row(mine[row.watch_id], row):

@@ -157,7 +157,7 @@ async def _limits(
     mine = {
         w.id: w.signal
         for w in await watches.read_watches(connection, application)
-        if w.signal in signals and w.enabled
+        if w.signal in signals and w.is_watching
     }
     limits: dict[tuple[str, str], tuple[float | None, float | None]] = {}
     for row in await watches.read_states(connection, list(mine), whole=False):

@@ -80,7 +80,8 @@ async def change_watch(
 ) -> WatchAnswer:
     """Change tier, settings, remedy, mode, or whether it is enabled.
 
-    With another tier or other settings its tests begin anew.
+    With another tier or other settings its tests begin anew. So do those of a watch that has failed
+    with any change, also one that changes nothing, as {"enabled": true} where it is enabled.
     """
     watch = await store.read_watch(connection, watch_id, lock=True)
     registry = await read_registry(connection)
@@ -99,7 +100,7 @@ async def change_watch(
     assert change.wanted is not None
     if settings is not None:
         check_here(change.wanted.form, application, registry, state.settings, where="/body")
-    if change.fields:
+    if change.fields or watch.failed_at is not None:
         watch = await store.change_watch(connection, watch_id, change.columns)
     share = budget.budgets(
         await store.read_watches(connection, watch.application_id),

@@ -156,6 +156,24 @@ class Kept:
     """By watch and subject: what is put aside, to be fed before what comes."""
     pauses: dict[int, WatchState] = field(default_factory=dict)
     """By watch: the pauses between requests."""
+    failed: dict[int, Exception] = field(default_factory=dict)
+    """By watch: what its evaluation raised in this turn. What it had changed is dropped."""
+
+    def fail(self, watch: Watch, error: Exception) -> None:
+        """A watch cannot be evaluated: others see nothing of it, and no state of it is saved.
+
+        Raises
+        ------
+        MemoryError
+            If that is what it raised: the monitor lacks memory, and the watch is not to blame.
+        """
+        if isinstance(error, MemoryError):
+            raise error
+        self.failed[watch.id] = error
+        # Empty, not absent: it is not to be read again.
+        self.subjects[watch.id] = {}
+        self.asides.pop(watch.id, None)
+        self.pauses.pop(watch.id, None)
 
 
 @dataclass(slots=True)
@@ -188,7 +206,10 @@ class Memory:
         return kept
 
     def keep(self, application: int, kept: Kept, clocks: Mapping[int, datetime]) -> None:
-        """Remember what the turn under way makes of an application."""
+        """Remember what the turn under way makes of an application; it is read again where a watch
+        failed."""
+        if kept.failed:
+            return
         kept.watches = [
             replace(w, clock=clocks[w.id]) if w.id in clocks else w for w in kept.watches
         ]

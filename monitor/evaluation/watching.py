@@ -1,7 +1,7 @@
 """One turn's observations fed to every watch that they concern, in the caller's transaction."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -28,6 +28,7 @@ from monitor.signals.segments import OTHER, Segments, divide, units_of
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.watches import budget
+from monitor.watches.failure import Failure, said_of, tell
 from monitor.watches.resolution import Resolved
 from monitor.watches.segment_bounds import segments_allowed
 from monitor.watches.watch import WatchSettings, settings_of
@@ -74,10 +75,11 @@ async def feed_watches(
     states: list[WatchState] = []
     asides: list[WatchAside] = []
     clocks: dict[int, datetime] = {}
+    failures: list[Failure] = []
     by_application: dict[int, list[Watch]] = {number: [] for number in applications}
     for watch in all_watches:
         by_application[watch.application_id].append(watch)
-    coverages = [w for w in all_watches if w.signal == COVERAGE and w.enabled]
+    coverages = [w for w in all_watches if w.signal == COVERAGE and w.is_watching]
     covered = await judge(connection, coverages, extracted, settings)
     # The same stretches tell whether an alert about earlier ones is over.
     judged = {w.application_id: covered[w.id] for w in coverages if w.id in covered}
@@ -99,44 +101,42 @@ async def feed_watches(
         yearly = budget.budgets(watches, settings, own)
         raised: list[tuple[Watch, Alarm]] = []
         for watch in sorted(watches, key=turn_of):
-            if watch.detector == "quiet" and watch.enabled:
-                states += _quiet(watch, kept, extracted)
+            if not watch.is_watching or watch.id in kept.failed:
                 continue
-            subjects = kept.subjects.get(watch.id, {})
-            if watch.enabled and asks(watch):
-                states += to_rows(read_for(watch, stretch, registry, extracted, subjects))
-            seen = _seen(watch, extracted, covered)
-            if seen is None:
+            try:
+                fed = _feed_one(
+                    watch,
+                    kept,
+                    extracted,
+                    covered,
+                    stretch=stretch,
+                    registry=registry,
+                    known=memory.known,
+                    budget_per_year=yearly.get(watch.id, 0.0),
+                    time_scale=settings.time_scale,
+                )
+            # Whatever it is, it may not stop the other watches: nothing has been written yet.
+            except Exception as error:
+                kept.fail(watch, error)
                 continue
-            tested = feed_watch(
-                watch,
-                seen,
-                subjects,
-                stretch=stretch,
-                registry=registry,
-                known=memory.known,
-                budget_per_year=yearly.get(watch.id, 0.0),
-                time_scale=settings.time_scale,
-                others=[s for some in kept.subjects.values() for s in some.values()],
-                asides=kept.asides.get(watch.id),
-            )
-            for alarm in tested.alarms:
+            for alarm in fed.alarms:
                 # An alarm of a family's member is about that member.
                 about = replace(watch, signal=alarm.evidence["signal"])
                 raised.append((about, alarm))
-            if tested.clock is not None and tested.clock != watch.clock:
-                clocks[watch.id] = tested.clock
-            states += saved(watch, kept, tested, signals_of(watch, seen.columns))
-            asides += [
-                kept.asides[watch.id][name].to_record(watch.id, name) for name in tested.put_aside
-            ]
+            if fed.clock is not None and fed.clock != watch.clock:
+                clocks[watch.id] = fed.clock
+            states += fed.states
+            asides += fed.asides
         if raised:
             await read_whole(connection, [kept])
         for _, alarm in raised:
             alarm.evidence["moved"] = moved(kept.subjects.values(), alarm.subject)
         found += raised
         memory.keep(number, _moved(kept, clocks), clocks)
+        if kept.failed:
+            failures += told_failures(kept, registry, _first_at(number, extracted))
     await watch_store.save_states(connection, states)
+    await watch_store.mark_failed(connection, failures)
     await watch_store.save_asides(connection, asides)
     await watch_store.move_clocks(connection, clocks)
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
@@ -147,8 +147,80 @@ def _granted_from(
     application: int, watches: Collection[Watch], extracted: Extracted
 ) -> datetime | None:
     """First moment for which a turn may grant anything."""
-    first = min((int(o.at.min()) for (n, _), o in extracted.items() if n == application and len(o)))
-    return min((from_micros(first), *(w.clock for w in watches if w.enabled and w.clock)))
+    first = _first_at(application, extracted)
+    return min((first, *(w.clock for w in watches if w.enabled and w.clock)))
+
+
+def _first_at(application: int, extracted: Extracted) -> datetime:
+    """Time of an application's first observation in a turn."""
+    mine = (o for (number, _), o in extracted.items() if number == application and len(o))
+    return from_micros(min(int(one.at.min()) for one in mine))
+
+
+def told_failures(kept: Kept, registry: Registry, at: datetime) -> list[Failure]:
+    """The watches of an application that failed in this turn, told to operators.
+
+    Parameters
+    ----------
+    at
+        Since when they do not watch.
+    """
+    failures = []
+    for watch in kept.watches:
+        error = kept.failed.get(watch.id)
+        if error is not None:
+            failures.append(Failure(watch, at, said_of(error)))
+            tell(failures[-1], registry, error)
+    return failures
+
+
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """What a turn makes of one watch: nothing of it is written before all of it is there."""
+
+    states: list[WatchState]
+    asides: Sequence[WatchAside] = ()
+    alarms: Sequence[Alarm] = ()
+    clock: datetime | None = None
+
+
+def _feed_one(
+    watch: Watch,
+    kept: Kept,
+    extracted: Extracted,
+    covered: Mapping[int, Observations],
+    *,
+    stretch: Stretch,
+    registry: Registry,
+    known: Mapping[int, Known],
+    budget_per_year: float,
+    time_scale: float,
+) -> _Fed:
+    if watch.detector == "quiet":
+        return _Fed(_quiet(watch, kept, extracted))
+    subjects = kept.subjects.get(watch.id, {})
+    states: list[WatchState] = []
+    if asks(watch):
+        states += to_rows(read_for(watch, stretch, registry, extracted, subjects))
+    seen = _seen(watch, extracted, covered)
+    if seen is None:
+        return _Fed(states)
+    tested = feed_watch(
+        watch,
+        seen,
+        subjects,
+        stretch=stretch,
+        registry=registry,
+        known=known,
+        budget_per_year=budget_per_year,
+        time_scale=time_scale,
+        others=[s for some in kept.subjects.values() for s in some.values()],
+        asides=kept.asides.get(watch.id),
+    )
+    states += saved(watch, kept, tested, signals_of(watch, seen.columns))
+    beside = kept.asides.get(watch.id, {})
+    asides = [beside[name].to_record(watch.id, name) for name in tested.put_aside]
+    return _Fed(states, asides, tested.alarms, tested.clock)
 
 
 def read_for(
@@ -250,7 +322,7 @@ def _moved(kept: Kept, clocks: Mapping[int, datetime]) -> Kept:
 def _seen(
     watch: Watch, extracted: Extracted, covered: Mapping[int, Observations]
 ) -> Observations | None:
-    if not watch.enabled:
+    if not watch.is_watching:
         return None
     if watch.signal == COVERAGE:
         return covered.get(watch.id)
@@ -305,12 +377,17 @@ async def all_kept(
         kept = memory.take(number, watches)
         if kept is None:
             kept = Kept(watches)
-            absent |= {watch.id: watch for watch in watches if may_wait(watch)}
+            mine = (w for w in watches if w.is_watching and may_wait(w))
+            absent |= {watch.id: watch for watch in mine}
         found[number] = kept
     for record in await watch_store.read_asides(connection, list(absent)) if absent else []:
         watch = absent[record.watch_id]
         beside = found[watch.application_id].asides.setdefault(watch.id, {})
-        aside = Aside.from_record(watch, record)
+        try:
+            aside = Aside.from_record(watch, record)
+        except Exception as error:
+            found[watch.application_id].fail(watch, error)
+            continue
         if aside is not None:
             beside[record.subject] = aside
     await read_whole(
@@ -330,7 +407,7 @@ async def read_whole(
     absent: dict[int, tuple[Watch, Kept]] = {}
     for kept in several:
         for watch in kept.watches:
-            if watch.id not in kept.subjects and needs(watch, kept):
+            if watch.failed_at is None and watch.id not in kept.subjects and needs(watch, kept):
                 absent[watch.id] = watch, kept
                 kept.subjects[watch.id] = {}
     for state in await watch_store.read_states(connection, list(absent)) if absent else []:
@@ -340,8 +417,14 @@ async def read_whole(
             newer = (state.last_observed_at or NEVER) >= (last.last_observed_at or NEVER)
             kept.pauses[watch.id] = state if newer else last
             continue
-        for subject in from_row(watch, state):
-            kept.subjects[watch.id][subject.key] = subject
+        if watch.id in kept.failed:
+            continue
+        try:
+            members = from_row(watch, state)
+        except Exception as error:
+            kept.fail(watch, error)
+            continue
+        kept.subjects[watch.id] |= {subject.key: subject for subject in members}
 
 
 NEVER = datetime.min.replace(tzinfo=UTC)

@@ -56,6 +56,10 @@ class WatchRow(MonitorTable):
     clock_at: Mapped[datetime | None]
     """Time in the record up to which the watch's budget has been granted."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    failed_at: Mapped[datetime | None]
+    """Moment of the record from which on it does not watch: its evaluation raised there."""
+    failure: Mapped[str | None]
+    """What it raised."""
 
 
 class WatchStateRow(MonitorTable):

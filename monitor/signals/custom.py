@@ -15,6 +15,7 @@ from monitor.signals.arrivals import scores_of
 from monitor.signals.base import AUC, QUANTILE, Observations, coded, is_of
 from monitor.signals.inputs import codes_of
 from monitor.signals.metrics import USUAL_QUANTILE, happened, places_of, quantile_loss
+from monitor.watches.failure import said_of, storable
 from monitor.watches.watch import WatchForm, settings_of
 
 log = logging.getLogger("monitor.signals.custom")
@@ -94,7 +95,7 @@ class MetricFailedError(ValueError):
     """
 
     def __init__(self, said: str, version: int) -> None:
-        super().__init__(said)
+        super().__init__(storable(said))
         self.version = version
 
 
@@ -193,11 +194,12 @@ def _applied(watch: Watch, path: str, stretch: Stretch, row: Ints, label: Ints) 
     truth = stretch.labels.value.take(label).numbers()
     try:
         value = np.asarray(load_metric(path)(output.copy(), truth.copy()), np.float64)
-    # An operator's function may fail in any way, and may not stop all other tests.
-    except Exception as error:
-        log.warning("metric_failed watch=%s metric=%s error=%r", watch.name, path, error)
+    # An operator's function may fail in any way, and may not stop all other tests: nor by ending
+    # the process.
+    except (Exception, SystemExit) as error:
+        log.warning("metric_failed watch=%s metric=%s error=%s", watch.name, path, said_of(error))
         version = int(stretch.answers.version[row[0]])
-        raise MetricFailedError(f"The metric {path} failed: {error!r}.", version) from error
+        raise MetricFailedError(f"The metric {path} failed: {said_of(error)}.", version) from error
     if value.shape != output.shape:
         log.warning("metric_failed watch=%s metric=%s shape=%s", watch.name, path, value.shape)
         said = f"The metric {path} gave shape {value.shape} for {len(output)} rows."

@@ -19,7 +19,8 @@ _LAG = text("""
 """)
 # Neither checkpoints nor evidence are read: they are what makes these rows large.
 _STATES = text("""
-    SELECT w.application_id, w.name, w.tier, w.detector, s.subject, s.status, s.statistic,
+    SELECT w.application_id, w.name, w.tier, w.detector, s.subject, s.statistic,
+           CASE WHEN w.failed_at IS NULL THEN s.status ELSE 'failed' END AS status,
            s.granted, s.alarms
       FROM watch_states s
       JOIN watches w ON w.id = s.watch_id

@@ -29,6 +29,7 @@ from monitor.schema import WatchRow, WatchStateRow
 from monitor.settings import Mode, Tier
 from monitor.store import ledger
 from monitor.watches.changes import RESTARTS
+from monitor.watches.failure import Failure
 from monitor.watches.watch import DEFAULT_WATCHES, WatchForm, default_mode
 
 
@@ -149,16 +150,21 @@ async def read_watch(connection: AsyncConnection, watch_id: int, *, lock: bool =
 
 
 async def change_watch(connection: AsyncConnection, watch_id: int, changes: Json) -> Watch:
-    """Change some columns. Where they make other tests of it, its detectors begin anew."""
-    if changes.keys() & RESTARTS:
+    """Change some columns. Where they make other tests of it, its detectors begin anew; so do those
+    of a watch that has failed, unless it is switched off."""
+    failed = (await read_watch(connection, watch_id)).failed_at is not None
+    if changes.keys() & RESTARTS or (failed and changes.get("enabled", True)):
         await begin_anew(connection, watch_id)
-    await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(**changes))
+    if changes:
+        await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(**changes))
     return await read_watch(connection, watch_id)
 
 
 async def begin_anew(connection: AsyncConnection, watch_id: int) -> None:
-    """Drop a watch's detectors; what they were granted stays in the ledger."""
+    """Drop a watch's detectors, and that it failed; what they were granted stays in the ledger."""
     await ledger.close(connection, watch_id)
+    unfailed = {"failed_at": None, "failure": None}
+    await connection.execute(update(WatchRow).where(WatchRow.id == watch_id).values(**unfailed))
     await connection.execute(delete(WatchStateRow).where(WatchStateRow.watch_id == watch_id))
 
 
@@ -179,6 +185,22 @@ _MOVE_CLOCKS = text("""
     UPDATE watches w SET clock_at = moved.clock_at
       FROM unnest(CAST(:watches AS int[]), CAST(:clocks AS timestamptz[])) AS moved (id, clock_at)
      WHERE w.id = moved.id
+""")
+
+
+async def mark_failed(connection: AsyncConnection, failures: Collection[Failure]) -> None:
+    """Say of watches that they no longer watch; their states stay as they are."""
+    if failures:
+        columns = {name: [getattr(one, name) for one in failures] for name in ("at", "said")}
+        watches = [one.watch.id for one in failures]
+        await connection.execute(_MARK_FAILED, {"watches": watches, **columns})
+
+
+_MARK_FAILED = text("""
+    UPDATE watches w SET failed_at = failed.at, failure = failed.said
+      FROM unnest(CAST(:watches AS int[]), CAST(:at AS timestamptz[]), CAST(:said AS text[]))
+        AS failed (id, at, said)
+     WHERE w.id = failed.id
 """)
 
 
@@ -317,4 +339,6 @@ def _watch(row: Row[Any]) -> Watch:
         row.enabled,
         row.clock_at,
         row.rule,
+        row.failed_at,
+        row.failure,
     )

@@ -1,5 +1,7 @@
 """Metrics as an operator writes them, and some that fail."""
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,30 @@ def one_number(output: Floats, label: Floats) -> Floats:
 def broken(output: Floats, label: Floats) -> Floats:
     """Fails."""
     raise ZeroDivisionError("no rows of weight")
+
+
+class Unspeakable(Exception):
+    """An exception that cannot be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+def unspeakable(output: Floats, label: Floats) -> Floats:
+    """Fails with what fails itself."""
+    raise Unspeakable
+
+
+def nothing_to_store(output: Floats, label: Floats) -> Floats:
+    """Fails with a text that Postgres does not take."""
+    raise ValueError("a\0b \ud800")
+
+
+def ends_the_process(output: Floats, label: Floats) -> Floats:
+    """Would end the monitor."""
+    sys.exit(3)
 
 
 def fails_on_nines(output: Floats, label: Floats) -> Floats:

@@ -182,7 +182,14 @@ def test_an_operators_function_of_arrays_is_watched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("broken", "no rows of weight"), ("one_number", "gave shape (1,)")]
+    ("name", "said"),
+    [
+        ("broken", "no rows of weight"),
+        ("one_number", "gave shape (1,)"),
+        ("unspeakable", "failed: Unspeakable."),
+        ("nothing_to_store", "a?b ?"),
+        ("ends_the_process", "failed: SystemExit: 3."),
+    ],
 )
 def test_a_metric_that_fails_says_so_and_stops_nothing_else(
     tmp_path: Path, name: str, said: str
