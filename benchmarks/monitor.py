@@ -453,7 +453,7 @@ async def stay_idle(
         await lay_history(connection, url)
     shipping = await connection.fetchval("SELECT pg_backend_pid()")
     traffic, rng = Traffic(3), np.random.default_rng(4)
-    rate = applications * IDLE_ROWS_PER_APPLICATION_AND_MINUTE / 60
+    rate, owed = applications * IDLE_ROWS_PER_APPLICATION_AND_MINUTE / 60, 0.0
     monitor = start_monitor(url, scratch / "monitor.log")
     try:
         began = time.perf_counter()
@@ -472,7 +472,8 @@ async def stay_idle(
                 theirs, own = postgres_seconds(root), spent_by(monitor.pid)
                 shipped, began, rows = spent_by(shipping), time.perf_counter(), 0
             us = time.time_ns() // 1000
-            asked = rng.integers(1, applications + 1, rng.poisson(rate)).tolist()
+            count, owed = divmod(owed + rate, 1.0)
+            asked = rng.integers(1, applications + 1, int(count)).tolist()
             if second < WARM_SECONDS:
                 asked = asked + first if second == 0 else asked or first[:1]
             count = len(asked)

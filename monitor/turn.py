@@ -1,6 +1,7 @@
 """One turn: read, join, test, alarm, alert, decide, save; all of it in the caller's transaction."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,6 +40,11 @@ class Turned:
     """Whether it took all that there was to read."""
 
 
+LISTENING = timedelta(seconds=5)
+"""Pause between two looks for silences: each asks all applications, and none is told of a silence
+shorter than a minute unless an operator says so."""
+
+
 async def take_turn(
     connection: AsyncConnection,
     settings: Settings,
@@ -71,7 +77,10 @@ async def take_turn(
         if not await record.is_unread(connection, after):
             now = clock()
             raised = await test_overdue(connection, registry, settings, memory, now)
-            for watch, alarm in raised + await find_quiet(connection, registry, now):
+            if memory.listened is None or not now - LISTENING < memory.listened <= now:
+                raised += await find_quiet(connection, registry, now)
+                memory.listened = now
+            for watch, alarm in raised:
                 await raise_alarm(
                     connection, watch, alarm, registry=registry, settings=settings, clock=clock
                 )

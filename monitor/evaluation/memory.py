@@ -191,6 +191,8 @@ class Memory:
     """Where the record had been read to when the detectors were kept."""
     place: Position | None = None
     """Where the turn under way began."""
+    listened: datetime | None = None
+    """When silences were last looked for."""
     _kept: OrderedDict[int, Kept] = field(default_factory=OrderedDict)
     pending: dict[int, Kept] = field(default_factory=dict)
     """Of the turn under way; nothing of it holds until the turn is committed."""
@@ -239,7 +241,7 @@ class Memory:
     def forget(self) -> None:
         """A turn failed: what it wrote is undone, the watches of new applications too."""
         self.registry, self.token = None, ()
-        self.known, self.budgets = {}, {}
+        self.known, self.budgets, self.listened = {}, {}, None
         self.pending = {}
         self._kept.clear()
 
