@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, NotFoundError
 
 log = logging.getLogger("monitor.api")
 
@@ -119,6 +119,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     async def of_database(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, DBAPIError) and _is_unfit(error):
+            beyond = [one for one in request.path_params.values() if _is_beyond(str(one))]
+            if beyond:
+                return await of_ours(request, NotFoundError("thing of the number", beyond[0]))
             told = str(error.orig).splitlines()[0]
             return answer(422, "invalid_request", "The request cannot be used", told)
         if (
@@ -151,6 +154,12 @@ def _is_unfit(error: DBAPIError) -> bool:
             return True
         cause = cause.__cause__
     return False
+
+
+def _is_beyond(part: str) -> bool:
+    """Whether a part of a path is a number that nothing here can have."""
+    digits = part.removeprefix("-")
+    return digits.isdecimal() and (len(digits) > 10 or int(digits) >= 2**31)
 
 
 def _methods(request: Request) -> str:

@@ -8,13 +8,13 @@ from monitor.api.forms import Form, WatchAnswer
 from monitor.settings import Tier
 from monitor.views.ledger import Line, TierLedger
 from monitor.watches.changes import Action, Change
-from monitor.watches.entries import Budgets, WatchEntry
+from monitor.watches.entries import MOST_WATCHES, Budgets, WatchEntry
 
 
 class WatchesRequest(Form):
     """All watches that an application shall have."""
 
-    watches: list[WatchEntry] = Field(default=[], max_length=1000)
+    watches: list[WatchEntry] = Field(default=[], max_length=MOST_WATCHES)
     """One's own, and default ones that are to differ; an operator's watch that is absent goes."""
     defaults: bool = True
     """Whether default watches that are not named run as well."""

@@ -91,6 +91,10 @@ Budgets = dict[Tier, Annotated[float, Field(gt=0, le=1000)]]
 """False alarms a year by tier."""
 
 
+MOST_WATCHES = 1_000
+"""Watches of one application, or of one replay."""
+
+
 class ReplaySettings(BaseModel):
     """A file of watches."""
 
@@ -98,7 +102,7 @@ class ReplaySettings(BaseModel):
 
     application: str | None = None
     """Whose watches they are; a replay does not look at it."""
-    watches: list[WatchEntry] | None = None
+    watches: Annotated[list[WatchEntry], Field(max_length=MOST_WATCHES)] | None = None
     """The watches; the default ones when absent."""
     defaults: bool | None = None
     """Whether the default watches whose names do not stand above run as well. When absent, an

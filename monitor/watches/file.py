@@ -1,15 +1,16 @@
 """Watches in a YAML file, read with errors that name line and field."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from monitor.errors import InvalidRequestError, InvalidWatchFileError
-from monitor.watches.entries import ReplaySettings
+from monitor.watches.entries import MOST_WATCHES, ReplaySettings
 
 Path_ = tuple[str | int, ...]
 
@@ -51,7 +52,7 @@ def read_watch_file(path: Path) -> WatchFile:
         content = ReplaySettings.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = _shown(first["loc"], value)
+        place = place_of(first, value)
         said = f"{first['msg']}, received {_brief(first.get('input'))}"
         if first["type"] == "missing":
             said = f"the field {place[-1]} is missing"
@@ -81,17 +82,18 @@ def in_file(file: WatchFile, error: InvalidRequestError) -> InvalidWatchFileErro
     return InvalidWatchFileError(file.path, file.line_of(place), _dotted(place), said)
 
 
-def _shown(place: Sequence[str | int], value: Any) -> Path_:
-    """The part of a validator's path that the file has too: unions add names of their own."""
+def place_of(error: ErrorDetails, value: Any) -> Path_:
+    """The part of a validator's path that what came has too, and a field that is missing: unions
+    add names of their own."""
     found: list[str | int] = []
-    for part in place:
+    for part in error["loc"]:
         is_item = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if is_item or (isinstance(value, dict) and part in value):
             value = value[part]
             found.append(part)
-        elif part == place[-1] and isinstance(value, dict):
-            # A field that is missing.
-            found.append(part)
+        elif error["type"] == "missing" and isinstance(value, dict):
+            found.append(error["loc"][-1])
+            break
     return tuple(found)
 
 
@@ -105,6 +107,8 @@ def _brief(value: object) -> str:
     return told if len(told) <= 80 else told[:77] + "..."
 
 
+MERGE = "<<"
+"""What a field is called that brings in the fields of an anchor: the line of none could be told."""
 DEEPEST, MOST_FIELDS = 16, 50_000
 """No file of watches needs more; one that repeats itself by its anchors would have no end."""
 
@@ -124,6 +128,12 @@ def _parse(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
             if len(place) > DEEPEST or len(lines) > MOST_FIELDS:
                 said = "is nested too deeply, holds itself, or has too many fields"
                 raise InvalidWatchFileError(path, line, _dotted(place[:3]), said)
+            if place == ("watches", MOST_WATCHES):
+                said = f"more than {MOST_WATCHES} watches"
+                raise InvalidWatchFileError(path, line, "watches", said)
+            if place[-1] == MERGE:
+                said = "fields cannot be merged from elsewhere: write them out, or name all by *"
+                raise InvalidWatchFileError(path, line, _dotted(place), said)
             if repeated:
                 raise InvalidWatchFileError(
                     path, line, _dotted(place), f"stands on line {lines[place]} already"
@@ -153,7 +163,8 @@ def _places(
     if isinstance(node, yaml.MappingNode):
         seen: set[Hashable] = set()
         for key, value in node.value:
-            name = str(loader.construct_object(key, deep=True))
+            is_merge = key.tag == "tag:yaml.org,2002:merge"
+            name = MERGE if is_merge else str(loader.construct_object(key, deep=True))
             inner = (*place, name)
             yield inner, key.start_mark.line + 1, name in seen
             seen.add(name)

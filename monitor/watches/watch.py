@@ -30,7 +30,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(gt=0, le=3.2e9)]
 """A century at most: moments are counted in microseconds, and more of them would not fit."""
 Rows = Annotated[int, Field(ge=1, le=10**12)]
-Size = Annotated[float, Field(gt=0, le=1e300)]
+Size = Annotated[float, Field(gt=0, le=1e300, allow_inf_nan=False)]
 """A finite number, which JSON can hold."""
 
 

@@ -183,3 +183,11 @@ def test_of_two_files_that_are_applied_at_the_same_time_the_later_one_holds_as_a
     assert [one.status_code for one in done] == [200, 200]
     own = {name for name, one in watches(client).items() if one["origin"] == "operator"}
     assert own in ({"mine", "one"}, {"mine", "two"})
+
+
+def test_what_nothing_can_have_for_a_number_is_not_found(client: httpx.Client) -> None:
+    for number in (2**31, 999_999_999_999):
+        changed = client.patch(f"/v1/watches/{number}", json={"enabled": True})
+        shown = client.get(f"/v1/alerts/{number}")
+        assert {changed.status_code, shown.status_code} == {404}
+        assert str(number) in changed.json()["detail"]

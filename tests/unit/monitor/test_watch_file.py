@@ -97,7 +97,12 @@ def test_what_is_wrong_is_named_by_line_and_field(
         ("watches: " + "[" * 100_000 + "\n", "is nested too deeply"),
         ("a: &a [*a]\n", ""),
         ("? {a: 1}\n: 2\n", ""),
-        ("watches: &w\n  - name: one\n  - <<: *w\n", ""),
+        ("watches: &w\n  - name: one\n  - <<: *w\n", "watches[1].<<: fields cannot be merged"),
+        ("watches:\n" + "  - name: one\n" * 1001, "watches: more than 1000 watches"),
+        ("watches:\n  - {name: a, settings: {clip: .inf}}\n", "clip: Input should be a finite"),
+        ("watches:\n  - {name: a, remedy: {kind: swap}}\n", " watches[0].remedy: "),
+        ("watches:\n  - {name: a, remedy: {with: 3}}\n", " watches[0].remedy: "),
+        ("watches:\n  - {name: a, remedy: [notify, halt]}\n", " watches[0].remedy"),
     ],
 )
 def test_what_is_no_file_of_watches_is_refused_in_one_sentence(
