@@ -32,12 +32,26 @@ def read_table(path: Path) -> pa.Table:
     """
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pyarrow.parquet.read_table(path)
-        return pyarrow.csv.read_csv(path)
+            table = pyarrow.parquet.read_table(path)
+        else:
+            table = pyarrow.csv.read_csv(path)
     except FileNotFoundError as error:
         raise InvalidRowsError(str(path), "a file", "none of that name") from error
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        raise InvalidRowsError(str(path), "rows in CSV or Parquet", str(error)) from error
+        # What is no text may hold anything, also what a terminal obeys.
+        said = "".join(one if one.isprintable() else "?" for one in str(error))[:MOST_SAID]
+        raise InvalidRowsError(str(path), "rows in CSV or Parquet", said) from error
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if table.column_names.count(name) > 1:
+            raise InvalidRowsError(f"{path}, column {name}", "a name of its own", "it twice")
+        if pa.types.is_nested(kind):
+            expected = "numbers, texts, times, true or false"
+            raise InvalidRowsError(f"{path}, column {name}", expected, str(kind))
+    return table
+
+
+MOST_SAID = 200
+"""Characters of what a reader of files says."""
 
 
 def is_number(kind: Any) -> bool:

@@ -256,6 +256,7 @@ def test_rows_without_labels_and_features_are_still_watched(tmp_path: Path) -> N
         ({"labelled_at": [BEGIN - timedelta(days=1)] * 30}, "row 0: expected labelled_at not"),
         ({"score": ["high"] * 30}, "column score: expected numbers"),
         ({"weight": [1.0] * 29 + [0.0]}, "row 29: expected a weight above 0"),
+        ({"age": [[1.0, 2.0]] * 30}, "column age: expected numbers, texts"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_where(
@@ -265,6 +266,23 @@ def test_a_file_that_cannot_be_used_says_where(
     rows = {name: column for name, column in rows.items() if column is not None}
     with pytest.raises(InvalidRowsError, match=sentence):
         replay_file(write(rows, tmp_path / "rows.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"predicted_at,output,age,age\n1,0,2,2\n", "column age: expected a name of its own"),
+        (b"predicted_at,output\n\x1b[2J\x00,1,2\n", r"expected rows in CSV [^\x1b\x00]*$"),
+        (b"", "expected rows in CSV"),
+    ],
+)
+def test_a_text_that_is_no_table_is_refused_in_words(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(InvalidRowsError, match=sentence):
+        replay_file(path)
 
 
 def test_a_change_beyond_the_rows_is_refused(tmp_path: Path) -> None:
