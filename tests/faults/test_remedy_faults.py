@@ -1,5 +1,5 @@
-"""Alerts and remedies through random sequences of alarms, crashes, operators' actions, a serving
-that fails and webhooks that fail: what is promised holds after every step."""
+"""Alerts and remedies through random sequences of alarms, crashes, operators' actions, silences, a
+serving that fails and webhooks that fail: what is promised holds after every step."""
 
 import asyncio
 import json
@@ -30,7 +30,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.channels.outbox import send_due
-from monitor.settings import Mode
+from monitor.raising import close_stale
+from monitor.settings import Mode, Tier
 from monitor.store import registry as registry_store
 from monitor.store import watches as watch_store
 from monitor.store.database import DATABASE_AWAY, connect
@@ -41,6 +42,7 @@ from tests.support.monitoring import GUARDED, rows_of, settings_for
 from tests.support.postgres import execute, with_database
 from tests.support.raised import act, add_watch, alarm, in_alarm
 from tests.support.shipped import add_revision, set_up_application
+from tests.support.told import Told
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -54,7 +56,10 @@ RULES = (
     [{"kind": "roll_back"}, {"kind": "swap", "version": "price:3"}, {"kind": "page"}],
     [{"kind": "swap", "version": "price:3"}, {"kind": "roll_back"}],
 )
+TELLING = ("tells", "informs", "drifts", "pages")
+"""Watches that change no route."""
 COOL_DOWN = timedelta(minutes=10)
+LONGEST_SILENCE = timedelta(days=30)
 
 
 class KilledError(BaseException):
@@ -131,6 +136,7 @@ class Operation(RuleBasedStateMachine):
         self.fails: list[int] = []
         self.received: list[tuple[str, str]] = []
         """Id and signed body of every delivery that was answered with success."""
+        self.told = Told(self.url)
         self.serving = FakeServing(self.url)
         self.open: list[Any] = [http_server(self._serve), http_server(self._receive)]
         serving, receiver = (one.__enter__() for one in self.open)
@@ -143,7 +149,7 @@ class Operation(RuleBasedStateMachine):
             webhook_allow_private=True,
         )
         self.engine = self.run(self._prepare(receiver.url))
-        self.open.append(monitor_api(self.settings))
+        self.open.append(monitor_api(self.settings, clock=self.clock))
         self.api: httpx.Client = self.open[-1].__enter__()
 
     async def _prepare(self, receiver: str) -> AsyncEngine:
@@ -151,7 +157,8 @@ class Operation(RuleBasedStateMachine):
         await set_up_application(connection, versions=("1", "2", "3"), policies=GUARDED)
         await connection.execute(
             "INSERT INTO webhooks (url, secret, tiers)"
-            " VALUES ($1, 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', '[\"rollback\", \"page\"]')",
+            " VALUES ($1, 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', '[\"rollback\", \"page\"]'),"
+            " ($1, 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', '[\"info\", \"page\"]')",
             receiver,
         )
         await connection.close()
@@ -159,7 +166,11 @@ class Operation(RuleBasedStateMachine):
         for number, steps in enumerate(RULES):
             for mode in (Mode.ACT, Mode.PROPOSE):
                 await add_watch(engine, f"{mode.value}_{number}", steps, mode=mode)
-        await add_watch(engine, "tells", [{"kind": "notify"}])
+        notify, feature = [{"kind": "notify"}], "feature.area"
+        await add_watch(engine, "tells", notify)
+        await add_watch(engine, "informs", notify, tier=Tier.INFO)
+        await add_watch(engine, "drifts", notify, tier=Tier.INFO, signal=feature)
+        await add_watch(engine, "pages", [{"kind": "page"}], tier=Tier.INFO, signal=feature)
         return engine
 
     def run(self, work: Awaitable[Any]) -> Any:
@@ -194,13 +205,14 @@ class Operation(RuleBasedStateMachine):
         return self.now
 
     @rule(
-        number=st.integers(0, len(RULES)),
+        number=st.integers(0, len(RULES) + len(TELLING) - 1),
         mode=st.sampled_from(["act", "propose"]),
         subject=st.sampled_from(["1", "2", "3", "2,1"]),
         trouble=TROUBLES,
     )
     def alarms(self, number: int, mode: str, subject: str, trouble: Trouble | None) -> None:
-        name = "tells" if number == len(RULES) else f"{mode}_{number}"
+        told = number - len(RULES)
+        name = TELLING[told] if told >= 0 else f"{mode}_{number}"
 
         async def work() -> None:
             async with self.engine.begin() as connection:
@@ -269,6 +281,59 @@ class Operation(RuleBasedStateMachine):
             number = found[pick % len(found)]["id"]
             assert self.api.post(f"/v1/alerts/{number}/{word}").status_code in (200, 409)
 
+    @rule(
+        kind=st.sampled_from([None, "loss", "feature"]),
+        length=st.sampled_from([timedelta(minutes=2), timedelta(hours=1), LONGEST_SILENCE]),
+        number=st.integers(0, len(RULES) + len(TELLING) - 1),
+        meanwhile=st.lists(st.sampled_from(["alarms", "acts", "acknowledge"]), max_size=4),
+    )
+    def somebody_asks_for_quiet(
+        self, kind: str | None, length: timedelta, number: int, meanwhile: list[str]
+    ) -> None:
+        body = {"application": "market", "kind": kind, "reason": "moving house"}
+        until = self.now + length
+        made = self.api.post("/v1/silences", json=body | {"until": until.isoformat()}).json()
+        assert made["author"] == "admin"
+        self.told.silences[made["id"]] = (kind, until)
+        for what in meanwhile:
+            match what:
+                case "alarms":
+                    self.alarms(number=number, mode="act", subject="2", trouble=None)
+                case "acts":
+                    self.acts(moods=[], trouble=None)
+                case _:
+                    self.somebody_takes_an_alert(word=what, pick=0)
+
+    @rule(pick=st.integers(0, 50))
+    def somebody_ends_a_silence(self, pick: int) -> None:
+        found = [one["id"] for one in self.api.get("/v1/silences").json()]
+        assert set(found) == self.told.holding(self.now)
+        if found:
+            number = found[pick % len(found)]
+            assert self.api.delete(f"/v1/silences/{number}").status_code == 204
+            del self.told.silences[number]
+
+    @rule(trouble=TROUBLES)
+    def a_turn_ends(self, trouble: Trouble | None) -> None:
+        self.run(self._turn(trouble))
+
+    async def _turn(self, trouble: Trouble | None = None) -> None:
+        with troubled(self.engine, trouble, self.cut):
+            await self._look_after_alerts()
+        if trouble is not None:
+            return
+        # Once what was held back has been told, all is told as it stands, and nothing twice.
+        await self.told.look(self.now)
+        await self.told.check_nothing_is_owed(self.now)
+        await self._look_after_alerts()
+        assert not await self.told.look(self.now)
+
+    async def _look_after_alerts(self) -> None:
+        """What every turn of the monitor does in the end."""
+        async with self.engine.begin() as connection:
+            registry = await registry_store.read_registry(connection)
+            await close_stale(connection, registry, registry.applications, self.clock)
+
     @rule(champion=st.sampled_from(["price:1", "price:2", "price:3"]))
     def somebody_changes_the_route(self, champion: str) -> None:
         async def work() -> None:
@@ -317,6 +382,11 @@ class Operation(RuleBasedStateMachine):
         assert len(made) == len(set(made))
 
     @invariant()
+    def what_is_told_may_be_told(self) -> None:
+        if hasattr(self, "engine"):
+            self.run(self.told.look(self.now))
+
+    @invariant()
     def nothing_acted_while_it_was_off(self) -> None:
         assert not self.broken
 
@@ -342,16 +412,20 @@ class Operation(RuleBasedStateMachine):
         for path in ("/v1/automation", "/v1/automation/market"):
             self.api.put(path, json={"enabled": True})
         self.off.clear()
+        self.now += LONGEST_SILENCE
         for _ in range(12):
             self.now += timedelta(days=2)
             self.run(act(self.engine, self.settings, self.serving_url, self.clock))
             self.run(self._deliver())
+        self.run(self._turn())
+        self.run(self._deliver())
         states = {row["state"] for row in self.ask("SELECT state FROM remedies")}
         assert states <= {*ENDED, "proposed"}
         waiting = self.ask("SELECT 1 FROM deliveries WHERE state = 'waiting'")
         assert not waiting
         # At least once: what the outbox calls delivered was received, under its own id.
         ids = {identifier for identifier, _ in self.received}
+        assert len(ids) == len(set(self.received)), "one id told two things"
         sent = self.ask("SELECT id, alert_id FROM deliveries WHERE state = 'delivered'")
         assert {str(row["id"]) for row in sent} <= ids
         # Somebody was told of each cause that still stands, or of what explains it.
@@ -364,13 +438,13 @@ class Operation(RuleBasedStateMachine):
         self._look_at_changes()
 
     def _look_at_order(self) -> None:
-        """Deliveries about one alert came in the order in which they were written."""
-        rows = self.ask("SELECT id, alert_id, sequence FROM deliveries")
-        about = {str(row["id"]): (row["alert_id"], row["sequence"]) for row in rows}
-        order: dict[int, list[int]] = defaultdict(list)
+        """Deliveries about one alert came to a receiver in the order in which they were written."""
+        rows = self.ask("SELECT id, webhook_id, alert_id, sequence FROM deliveries")
+        about = {str(row["id"]): row for row in rows}
+        order: dict[tuple[int, int], list[int]] = defaultdict(list)
         for identifier, _ in self.received:
-            alert, sequence = about[identifier]
-            order[alert].append(sequence)
+            row = about[identifier]
+            order[row["webhook_id"], row["alert_id"]].append(row["sequence"])
         for sequences in order.values():
             assert sequences == sorted(sequences)
 
