@@ -85,6 +85,7 @@ def _event(row: Row[Any], traces: Traces, registry: Registry) -> Line:
         case "remedied":
             why = f": {detail['reason']}" if detail.get("reason") else ""
             said = f"remedy {detail['remedy']} ({detail['kind']}) {detail['state']}{why}"
+            said += f"; {detail['informed']}" if detail.get("informed") else ""
             return Line(row.at, row.actor, "remedy", said, detail)
         case "standing":
             said = f"remedy {detail['remedy']} ({detail['kind']}) of alert {detail['alert']} stands"

@@ -16,6 +16,8 @@ from monitor.wall_clock import Clock
 
 MONITOR = "monitor"
 """Actor of what nobody asked for."""
+TOLD_BEFOREHAND = ("observed", "proposed", "decided")
+"""States of a remedy at which it is said what people were only informed of about its target."""
 NEWS = ("alert.pending", "alert.firing", "alert.acknowledged")
 """Events that a worse alert makes no news of their own. What a remedy did is told all the same:
 it changed the traffic."""
@@ -210,7 +212,9 @@ async def note_remedy(
     reason: str | None,
 ) -> Alert:
     """Write into an alert what was done about it."""
-    line = {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason}
+    line: Json = {"remedy": remedy.id, "kind": remedy.kind, "state": state, "reason": reason}
+    if state in TOLD_BEFOREHAND and remedy.request.get("informed"):
+        line["informed"] = remedy.request["informed"]
     done = [*alert.detail.get("done", []), line]
     changed = await alert_store.change_alert(
         connection, alert.id, detail=alert.detail | {"done": done}

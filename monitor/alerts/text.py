@@ -181,9 +181,10 @@ def _remedy(one: Json, where: str = "") -> str:
     kind = one["kind"]
     what, reason = f"{REMEDIES.get(kind, kind)}{where}", one.get("reason") or "no reason given"
     form = STATES.get(one["state"], "Remedy {id} ({what}) is {state}: {reason}.")
-    return form.format(
+    said = form.format(
         id=one.get("remedy"), what=what, reason=reason.rstrip("."), state=one["state"]
     )
+    return f"{said} But {_stop(one['informed'])}" if one.get("informed") else said
 
 
 def number(value: float, *, share: bool = False) -> str:

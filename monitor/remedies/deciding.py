@@ -7,9 +7,9 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor import metrics
-from monitor.alerts.kinds import GRAVITY
+from monitor.alerts.kinds import GRAVITY, version_of
 from monitor.alerts.recovery import LONG_BLOCK, step_rows
-from monitor.alerts.telling import note_remedy, tell
+from monitor.alerts.telling import TOLD_BEFOREHAND, note_remedy, tell
 from monitor.records import Alarm, Alert, Json, Registry, Remedy, Watch
 from monitor.remedies import guards as remedies
 from monitor.remedies import outcomes, rules
@@ -185,15 +185,37 @@ async def names_in_alarm(
     What only informs holds nothing back: people are not woken for it, and by its budget it is wrong
     once a month, while whoever waits for the change is served by a version that is worse.
     """
-    opened = await alert_store.read_alerts(connection, application_id=application_id, is_open=True)
+    found = await _blamed(connection, application_id, registry)
+    return frozenset(name for name, alert in found if GRAVITY[alert.tier] >= GRAVITY[Tier.PAGE])
+
+
+async def _informed_of(
+    connection: AsyncConnection, target: str | None, alert: Alert, registry: Registry
+) -> str | None:
+    """What only informs about the version to which a change moves, in words; none without such."""
+    found = await _blamed(connection, alert.application_id, registry)
     numbers = [
-        int(alert.subject.partition("|")[0].split(",")[0])
+        str(other.id) for name, other in reversed(found) if name == target and other.id != alert.id
+    ]
+    if not numbers:
+        return None
+    which = f"alert {numbers[0]}" if len(numbers) == 1 else f"alerts {', '.join(numbers)}"
+    return f"{target} has an open information alert itself: {which}"
+
+
+async def _blamed(
+    connection: AsyncConnection, application_id: int, registry: Registry
+) -> list[tuple[str, Alert]]:
+    """Open alerts by which a guaranteed test holds a version to be bad, newest first, each with the
+    version's name."""
+    opened = await alert_store.read_alerts(connection, application_id=application_id, is_open=True)
+    return [
+        (registry.versions[number].name, alert)
         for alert in opened
         if alert.kind.startswith(BLAMING)
         and alert.state != "pending"
-        and GRAVITY[alert.tier] >= GRAVITY[Tier.PAGE]
+        and (number := int(version_of(alert.subject))) in registry.versions
     ]
-    return frozenset(registry.versions[n].name for n in numbers if n in registry.versions)
 
 
 async def _add(
@@ -209,6 +231,11 @@ async def _add(
     follows: int | None = None,
 ) -> tuple[Remedy, Alert]:
     application = scene.registry.applications[alert.application_id]
+    if decided.state in TOLD_BEFOREHAND:
+        target = decided.request.get("to")
+        informed = await _informed_of(connection, target, alert, scene.registry)
+        if informed is not None:
+            decided.request["informed"] = informed
     remedy = await remedy_store.add_remedy(
         connection,
         decided,

@@ -77,6 +77,7 @@ class Told:
         ):
             if self.holding(now, row["kind"]):
                 continue
+            assert row["id"] in self.last, "never told of what stands"
             data = self.last[row["id"]]["data"]
             assert (data["state"], data["tier"]) == (row["state"], row["tier"])
             news = [d for d in json.loads(row["detail"])["done"] if d["state"] in ALWAYS_TOLD]

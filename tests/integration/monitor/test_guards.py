@@ -12,7 +12,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from monitor.alerts.telling import alert_data
+from monitor.alerts.text import text_of
 from monitor.settings import Mode, Settings, Tier
+from monitor.store import alerts as alert_store
 from monitor.store import automation
 from monitor.store.database import connect
 from tests.support.fake_serving import FakeServing, Mood
@@ -145,6 +148,10 @@ def test_what_only_informs_about_the_target_holds_no_change_back(
         await stage.act()
         assert await stage.states() == [("roll_back", state, None)]
         assert len(stage.serving.changes) == (state == "acted")
+        async with stage.engine.begin() as connection:
+            alert = await alert_store.read_alert(connection, 2)
+        said = "But price:1 has an open information alert itself: alert 1."
+        assert (said in text_of(alert_data(alert, "market"))) == (state == "acted")
 
     on_stage(database, work)
 
