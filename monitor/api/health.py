@@ -147,10 +147,14 @@ async def application_health(
 
 
 def _status(watch: Watch, row: WatchState) -> str:
+    if not watch.enabled:
+        return "disabled"
     return row.status if watch.failed_at is None else "failed"
 
 
 def _reason(watch: Watch, row: WatchState) -> str | None:
+    if not watch.enabled:
+        return "It is not enabled."
     if watch.failed_at is None:
         return row.status_reason
     return f"Not watched since {watch.failed_at.isoformat()}: {watch.failure}"

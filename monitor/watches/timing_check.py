@@ -7,6 +7,7 @@ application has passed one. Chance fails a look once in 1,000,
 and once more in as many where hours are asked for.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import msgspec
@@ -101,9 +102,9 @@ class Timing:
         if found is None:
             return None
         # Two figures are enough for a setting, and nobody reads more.
-        nearly_all = float(f"{np.quantile(delays, 0.99):.2g}")
+        nearly_all = max(1, math.ceil(float(f"{np.quantile(delays, 0.99):.2g}")))
         return (
-            f"{_capital(found)} Set mature_after to {nearly_all:.0f} (seconds; 99 of 100 of these "
+            f"{_capital(found)} Set mature_after to {nearly_all} (seconds; 99 of 100 of these "
             f"labels came within), which tests predictions in their own order, or declare "
             f"independent_delay if you know better."
         )

@@ -114,5 +114,8 @@ def says_so_and_begins_anew(client: httpx.Client, subjects: int) -> None:
     there = f"/v1/watches/{listed['loss']['id']}"
     off = client.patch(there, json={"enabled": False}).json()
     assert off["failed_at"] is not None
+    health = client.get("/v1/applications/market/health").json()["watches"]
+    seen = {(one["status"], one["status_reason"]) for one in health if one["watch"] == "loss"}
+    assert ("disabled", "It is not enabled.") in seen
     anew = client.patch(there, json={"enabled": True}).json()
     assert (anew["enabled"], anew["failed_at"], anew["failure"]) == (True, None, None)

@@ -366,6 +366,14 @@ def test_a_delay_that_tells_the_loss_is_refused_with_what_to_set(tmp_path: Path)
     assert line(replayed(tmp_path, late_errors(6000), declared))["status"] == "armed"
 
 
+def test_a_delay_below_a_second_is_refused_with_what_can_be_set(tmp_path: Path) -> None:
+    rows = late_errors(4000)
+    for row, (made, came) in enumerate(zip(rows["predicted_at"], rows["labelled_at"], strict=True)):
+        rows["labelled_at"][row] = made + (came - made) / 100_000
+    told = line(replayed(tmp_path, rows, ROLLBACK))
+    assert "Set mature_after to 1 (seconds" in told["status_reason"]
+
+
 def test_predictions_that_matured_are_tested_in_their_own_order(tmp_path: Path) -> None:
     watch = rolling_back(mature_after=400 * 60)
     report = replayed(tmp_path, late_errors(9000, worse_from=6000), watch)
