@@ -134,7 +134,7 @@ async def feed_watches(
         found += raised
         memory.keep(number, _moved(kept, clocks), clocks)
         if kept.failed:
-            failures += told_failures(kept, registry, _first_at(number, extracted))
+            failures += told_failures(kept, registry, _first_at(number, extracted, _now(stretch)))
     await watch_store.save_states(connection, states)
     await watch_store.mark_failed(connection, failures)
     await watch_store.save_asides(connection, asides)
@@ -147,14 +147,15 @@ def _granted_from(
     application: int, watches: Collection[Watch], extracted: Extracted
 ) -> datetime | None:
     """First moment for which a turn may grant anything."""
-    first = _first_at(application, extracted)
-    return min((first, *(w.clock for w in watches if w.enabled and w.clock)))
+    first = min((int(o.at.min()) for (n, _), o in extracted.items() if n == application and len(o)))
+    clocks = (w.clock for w in watches if w.is_watching and w.clock)
+    return min((from_micros(first), *clocks))
 
 
-def _first_at(application: int, extracted: Extracted) -> datetime:
-    """Time of an application's first observation in a turn."""
+def _first_at(application: int, extracted: Extracted, now_us: int) -> datetime:
+    """Time of an application's first observation in a turn; `now_us` where it brought none."""
     mine = (o for (number, _), o in extracted.items() if number == application and len(o))
-    return from_micros(min(int(one.at.min()) for one in mine))
+    return from_micros(min((int(one.at.min()) for one in mine), default=now_us))
 
 
 def told_failures(kept: Kept, registry: Registry, at: datetime) -> list[Failure]:
