@@ -102,3 +102,24 @@ def test_two_monitors_that_look_at_once_test_each_prediction_once(database: str)
         assert len({row["observation"] for row in once}) == len(once)
 
     asyncio.run(run())
+
+
+def test_a_watch_that_fails_by_the_clock_stops_alone(database: str) -> None:
+    now = LAST + 2 * AGE
+
+    async def run() -> None:
+        settings = await prepare(database)
+        await turns(settings, LAST)
+        corrupt = "UPDATE watch_states s SET state = '\\xc1' FROM watches w WHERE w.id = s.watch_id"
+        await rows_of(database, f"{corrupt} AND w.name = 'loss' RETURNING 1")
+        before = await observed_by(database)
+        for _ in range(2):
+            await turns(settings, now)
+        assert await observed_by(database) == before
+        failed = await rows_of(
+            database, "SELECT name, failed_at, failure FROM watches WHERE failed_at IS NOT NULL"
+        )
+        assert [(one["name"], one["failed_at"]) for one in failed] == [("loss", now)]
+        assert failed[0]["failure"].startswith("DecodeError: ")
+
+    asyncio.run(run())
