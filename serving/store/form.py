@@ -18,6 +18,7 @@ MIGRATIONS = (
     "8e27b0c5d913",
     "3c9a71e4f206",
     "d41f7c20b95e",
+    "7be2a40c91d3",
 )
 """Every migration in its order, the newest last. Serving does not import the migrations, which need
 tools that a serving machine may lack; a test compares this with them."""
