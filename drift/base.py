@@ -96,6 +96,20 @@ class Detector(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Harmless:
+    """Values that are good news, and what one of them may do at most all the same.
+
+    A step of such a value takes a statistic S, granted w, to no more than ``factor * (S + w)``. So
+    as long as that stays below the threshold, nobody need look.
+    """
+
+    most: float
+    """The largest of them, in the detector's unit."""
+    factor: float
+    """At least 1; more than that where a draw decides beside the value."""
+
+
 def checked_values(values: Values, *, lower: float, upper: float) -> Values:
     """Refuse what is empty, not one-dimensional, not finite or out of [lower, upper]."""
     values = np.asarray(values, dtype=np.float64)

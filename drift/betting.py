@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drift.base import Settings, Update, Values
+from drift.base import Harmless, Settings, Update, Values
 from drift.checkpoint import State, pack, unpack
 from drift.engine import Engine, Factors
 
@@ -53,6 +53,11 @@ class BettingDetector(ABC):
         """Shape (tiers,): the statistic now, after any restart."""
         level: NDArray[np.float64] = np.add.reduce(self._engine.wealth, axis=1)
         return level / self._engine.stakes
+
+    @property
+    def harmless(self) -> Harmless | None:
+        """Values that nobody need look at while the statistic is low; none where any may matter."""
+        return None
 
     def update(self, values: Values, grants: NDArray[np.float64]) -> Update:
         """Consume observations; see `drift.base.Detector.update`."""

@@ -1,6 +1,7 @@
 """What a person needs in order to believe an alarm: means with intervals, and the statistic over
 time."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -107,37 +108,39 @@ class Trace:
     """
 
     stride: int = 1
-    points: tuple[tuple[int, int, float, float, int], ...] = ()
-    """Step, its time in microseconds, statistic there, sum of the values since the last point,
-    their number."""
+    packed: bytes = b""
+    """The points one after another. Most steps add none, and idle applications' detectors are read
+    and written with each: two hundred points as objects took longer than the test itself."""
     open_sum: float = 0.0
     open_n: int = 0
     """Values since the last point."""
     most: int = TRACE_POINTS
     """Points kept at most."""
 
+    @property
+    def points(self) -> list[tuple[int, int, float, float, int]]:
+        """Step, its time in microseconds, statistic there, sum of the values since the last point,
+        their number."""
+        return list(_POINT.iter_unpack(self.packed))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Trace":
+        """Read what `to_bytes` wrote."""
+        stride, open_sum, open_n, most = _TRACE.unpack_from(data)
+        return cls(stride, data[_TRACE.size :], open_sum, open_n, most)
+
     @classmethod
     def from_json(cls, data: Json) -> "Trace":
-        """Read what `to_json` wrote."""
+        """Read what an earlier release kept, as JSON has it."""
         if not data:
             return cls()
-        return cls(
-            data["stride"],
-            tuple(tuple(p) for p in data["points"]),
-            data["open_sum"],
-            data["open_n"],
-            data.get("most", TRACE_POINTS),
-        )
+        packed = b"".join(_POINT.pack(*point) for point in data["points"])
+        most = data.get("most", TRACE_POINTS)
+        return cls(data["stride"], packed, data["open_sum"], data["open_n"], most)
 
-    def to_json(self) -> Json:
-        """As plain lists."""
-        return {
-            "stride": self.stride,
-            "points": [list(p) for p in self.points],
-            "open_sum": self.open_sum,
-            "open_n": self.open_n,
-            "most": self.most,
-        }
+    def to_bytes(self) -> bytes:
+        """As it is kept between turns."""
+        return _TRACE.pack(self.stride, self.open_sum, self.open_n, self.most) + self.packed
 
     def extended(
         self,
@@ -147,7 +150,7 @@ class Trace:
         values: Floats,
     ) -> "Trace":
         """Append steps, the first of which has the number `first`, counting from 1."""
-        stride, points, total, n = self.stride, list(self.points), self.open_sum, self.open_n
+        stride, packed, total, n = self.stride, self.packed, self.open_sum, self.open_n
         start = 0
         # Thinning changes the stride half way, as it would have if the steps had come one by one.
         while True:
@@ -155,20 +158,18 @@ class Trace:
             if end >= len(values):
                 break
             part = values[start : end + 1]
-            points.append(
-                (
-                    first + end,
-                    int(at[end]),
-                    float(statistic[end]),
-                    total + float(part.sum()),
-                    n + len(part),
-                )
+            packed += _POINT.pack(
+                first + end,
+                int(at[end]),
+                float(statistic[end]),
+                total + float(part.sum()),
+                n + len(part),
             )
             total, n, start = 0.0, 0, end + 1
-            if len(points) > self.most:
-                stride, points, total, n = _thinned(stride, points)
+            if len(packed) > self.most * _POINT.size:
+                stride, packed, total, n = _thinned(stride, packed)
         rest = values[start:]
-        return Trace(stride, tuple(points), total + float(rest.sum()), n + len(rest), self.most)
+        return Trace(stride, packed, total + float(rest.sum()), n + len(rest), self.most)
 
     def plot(self, scale: float) -> list[Json]:
         """Points for a drawing."""
@@ -184,15 +185,17 @@ class Trace:
         ]
 
 
-def _thinned(
-    stride: int, points: list[tuple[int, int, float, float, int]]
-) -> tuple[int, list[tuple[int, int, float, float, int]], float, int]:
+_POINT = struct.Struct("<qqddq")
+_TRACE = struct.Struct("<qdqq")
+
+
+def _thinned(stride: int, packed: bytes) -> tuple[int, bytes, float, int]:
     stride *= 2
-    kept: list[tuple[int, int, float, float, int]] = []
+    kept = []
     total, n = 0.0, 0
-    for step, at, statistic, part, size in points:
+    for step, at, statistic, part, size in _POINT.iter_unpack(packed):
         total, n = total + part, n + size
         if step % stride == 0:
-            kept.append((step, at, statistic, total, n))
+            kept.append(_POINT.pack(step, at, statistic, total, n))
             total, n = 0.0, 0
-    return stride, kept, total, n
+    return stride, b"".join(kept), total, n

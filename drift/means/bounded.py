@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from drift.base import Values, checked_number, checked_values
+from drift.base import Harmless, Values, checked_number, checked_values
 from drift.betting import BettingDetector, plain_head_start
 from drift.engine import Factors
 from drift.errors import InvalidSettingError
@@ -75,6 +75,11 @@ class BoundedMean(BettingDetector):
             smallest=1.0 - self.stakes[-1] * scaled,
             largest=1.0 + self.stakes[-1] * (1.0 - scaled),
         )
+
+    @property
+    def harmless(self) -> Harmless:
+        """Below the limit every stake loses; a hair below it also after rounding."""
+        return Harmless(self.limit - MARGIN * (self.upper - self.lower), 1.0)
 
     def _checked(self, values: Values) -> Values:
         return checked_values(values, lower=self.lower, upper=self.upper)

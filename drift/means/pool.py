@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drift.base import Update, Values, checked_count, checked_number, checked_values
+from drift.base import Harmless, Update, Values, checked_count, checked_number, checked_values
 from drift.betting import BettingDetector, plain_head_start
 from drift.checkpoint import State
 from drift.engine import Factors
@@ -93,6 +93,11 @@ class GrowingPool(BettingDetector):
     def errors(self) -> int:
         """Errors in the pool, of `steps` values."""
         return self._errors
+
+    @property
+    def harmless(self) -> Harmless:
+        """What is no error; where errors are rarer than was guessed, its draw may win a bet."""
+        return Harmless(0.0, float(self._hit[-1]))
 
     def update(self, values: Values, grants: NDArray[np.float64]) -> Update:
         """Consume 0/1 values, 1 for an error; see `drift.base.Detector.update`."""

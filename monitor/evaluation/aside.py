@@ -8,6 +8,10 @@ conclude.
 
 A family that only informs is looked at with every fifth row, though some of its members may step
 with each: of twenty features one always does, and for its sake all would be read and written.
+
+Nor need anybody look at rows that are good news, such as a right answer or one in time, though each
+is a step: they can only lower a statistic, and of a bet that a draw may win is known how much. They
+wait while the statistic, with all that was granted meanwhile, cannot have reached the threshold.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +22,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from drift.base import Harmless
+from drift.betting import BettingDetector
+from drift.chunks import THRESHOLD
 from drift.means.auc import AucPairs
 from drift.means.units import Units
 from monitor.evaluation.delays import AGE
@@ -29,6 +36,7 @@ from monitor.records import Watch, WatchAside
 from monitor.settings import Tier
 from monitor.signals.base import Observations
 from monitor.signals.custom import asks
+from monitor.watches.budget import ROUNDING
 from monitor.watches.watch import settings_of
 
 Floats = NDArray[np.float64]
@@ -39,6 +47,12 @@ MOST_ASIDE = 64
 LOOK_EVERY = 5
 """Rows with which a family that only informs is looked at."""
 
+MOST_UNSEEN = 20
+"""Good news put aside at most: what people see of a test is as of the row before them."""
+
+CERTAIN = THRESHOLD - 1e-6
+"""A bound below this is below the threshold, whatever rounding does to both."""
+
 
 class _Packed(msgspec.Struct, array_like=True):
     members: list[tuple[str, int, bool]]
@@ -48,6 +62,49 @@ class _Packed(msgspec.Struct, array_like=True):
     ids: bytes = b""
     grants: bytes = b""
     made: bytes | None = None
+    calm: tuple[float, float, list[float]] | None = None
+
+
+@dataclass(slots=True)
+class Calm:
+    """How far steps that are put aside can have brought the statistics of a subject's members."""
+
+    level: float
+    """What the largest statistic is at most before any draw of theirs: with all grants."""
+    factor: float
+    """By which one of them multiplies it at most."""
+    most: dict[str, float]
+    """By signal: values up to this are good news, in the signal's unit."""
+
+    @classmethod
+    def beside(cls, subjects: Sequence[Subject]) -> "Calm | None":
+        """None where a value may matter of which nothing tells that."""
+        found = [_harmless(one) for one in subjects]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            return None
+        return cls(
+            max(one.statistic for one in subjects),
+            max(one.factor for one in known),
+            {one.signal: each.most for one, each in zip(subjects, known, strict=True)},
+        )
+
+    def bears(self, signals: Sequence[str], values: Floats, *, waiting: int, granted: float) -> bool:
+        """Whether rows are good news, and no statistic can reach the threshold with them.
+
+        Parameters
+        ----------
+        waiting
+            Rows that are put aside already.
+        granted
+            To these rows at most.
+        """
+        rows = waiting + len(values)
+        if rows > MOST_UNSEEN or (self.level + granted) * self.factor**rows >= CERTAIN:
+            return False
+        most = np.array([self.most.get(signal, -np.inf) for signal in signals])
+        # NaN is no value, and no step.
+        return not (values > (most if values.ndim > 1 else most[0])).any()
 
 
 @dataclass(slots=True)
@@ -63,6 +120,7 @@ class Aside:
     rows: Rows | None = None
     granted: float = 0.0
     last_observed_at: datetime | None = None
+    calm: Calm | None = None
 
     @classmethod
     def beside(cls, subjects: Sequence[Subject]) -> "Aside":
@@ -78,6 +136,7 @@ class Aside:
             last_observed_at=max(
                 (one.last_observed_at for one in subjects if one.last_observed_at), default=None
             ),
+            calm=Calm.beside(subjects),
         )
 
     @property
@@ -90,16 +149,23 @@ class Aside:
         """Whether rows are put aside beside them at all: nobody among them learns."""
         return self.room > 0 or self.rows is not None
 
-    def takes(self, signals: Sequence[str], values: Floats) -> bool:
-        """Whether rows may be put aside: they complete no step, and nobody is met in them.
+    def takes(self, signals: Sequence[str], values: Floats, granted: float) -> bool:
+        """Whether rows may be put aside: nobody is met in them, and they complete no step, or none
+        that alarms.
 
         Parameters
         ----------
         signals
             Of the columns of a family's `values`; otherwise the signal alone.
+        granted
+            To these rows at most.
         """
         if len(values) > self.room:
-            return False
+            waiting = 0 if self.rows is None else len(self.rows.values)
+            if self.calm is None or not self.calm.bears(
+                signals, values, waiting=waiting, granted=granted
+            ):
+                return False
         return self._knows(signals, values)
 
     def _knows(self, signals: Sequence[str], values: Floats) -> bool:
@@ -141,13 +207,16 @@ class Aside:
             latest = from_micros(int(rows.at[known.any(axis=1)].max()))
             self.last_observed_at = max(latest, self.last_observed_at or latest)
         self.room = max(0, self.room - len(rows.values))
+        if self.calm is not None:
+            self.calm.level += float(rows.grants.sum())
         self.columns = tuple(signals)
         self.rows = rows if self.rows is None else self.rows.followed_by(rows)
 
     def to_record(self, watch_id: int, subject: str) -> WatchAside:
         """As it is kept between turns."""
         members = [(signal, count, buys) for signal, (count, buys) in self.members.items()]
-        packed = _Packed(members)
+        calm = self.calm and (self.calm.level, self.calm.factor, list(self.calm.most.values()))
+        packed = _Packed(members, calm=calm)
         if self.rows is not None:
             packed = _Packed(
                 members,
@@ -157,6 +226,7 @@ class Aside:
                 self.rows.ids.tobytes(),
                 self.rows.grants.tobytes(),
                 None if self.rows.made is None else self.rows.made.tobytes(),
+                calm,
             )
         return WatchAside(
             watch_id,
@@ -186,13 +256,19 @@ class Aside:
                 np.frombuffer(packed.grants, np.float64),
                 made=None if packed.made is None else np.frombuffer(packed.made, np.int64),
             )
+        members = {signal: (count, buys) for signal, count, buys in packed.members}
+        calm = None
+        if packed.calm is not None:
+            level, factor, most = packed.calm
+            calm = Calm(level, factor, dict(zip(members, most, strict=True)))
         return cls(
             record.room,
-            {signal: (count, buys) for signal, count, buys in packed.members},
+            members,
             packed.columns,
             rows,
             record.granted,
             record.last_observed_at,
+            calm,
         )
 
 
@@ -218,6 +294,17 @@ def room_of(one: Subject) -> int:
     if one.timing is not None:
         room = min(room, one.timing.room - 1)
     return max(0, min(room, MOST_ASIDE))
+
+
+def _harmless(one: Subject) -> Harmless | None:
+    """Values of a subject that are good news, in its signal's unit; none where none is known to
+    be."""
+    alone = one.blocks is None and one.timing is None and one.fault is None
+    plain = is_settled(one) and "thin" not in one.parameters and not one.parameters.get("inverted")
+    if not alone or not plain or not one.sums.n or not isinstance(one.awake, BettingDetector):
+        return None
+    found = one.awake.harmless
+    return found and Harmless(found.most * one.scale * (1.0 - ROUNDING), found.factor)
 
 
 def is_settled(one: Subject) -> bool:
@@ -255,17 +342,26 @@ NEVER_WAIT = (
 """Detectors of which no row is put aside: a comparison tells another one its unit."""
 
 
-def all_wait(watch: Watch, seen: Observations, asides: Mapping[str, Aside]) -> bool:
-    """Whether all rows that a turn brought a watch are put aside."""
+def all_wait(
+    watch: Watch, seen: Observations, asides: Mapping[str, Aside], granted: float
+) -> bool:
+    """Whether all rows that a turn brought a watch are put aside.
+
+    Parameters
+    ----------
+    granted
+        To all of them at most.
+    """
     if seen.unit is not None or seen.dealt is not None:
         return False
     counts = np.bincount(seen.code, minlength=len(seen.names))
     for name, count in zip(seen.names, counts.tolist(), strict=True):
-        if count and (name not in asides or asides[name].room < count):
+        beside = asides.get(name)
+        if count and (beside is None or (beside.calm is None and beside.room < count)):
             return False
     signals = signals_of(watch, seen.columns)
     places = seen.by_subject()
-    return all(asides[name].takes(signals, seen.value[at]) for name, at in places.items())
+    return all(asides[name].takes(signals, seen.value[at], granted) for name, at in places.items())
 
 
 def signals_of(watch: Watch, columns: Collection[str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ from monitor.records import Alarm, Watch
 from monitor.signals.base import (
     Observations,
 )
-from monitor.watches.budget import grants
+from monitor.watches.budget import grants, most_granted
 from monitor.watches.watch import GUARANTEED
 
 Floats = NDArray[np.float64]
@@ -101,12 +101,8 @@ def run_watch(
     columns = observations.columns
     # A family's members step together, so each is granted an equal part at every step. A row of
     # which a member says nothing takes that member's part with it.
-    granted, moved = grants(
-        clock,
-        observations.at,
-        observations.event,
-        budget_per_year * time_scale / max(1, len(columns)),
-    )
+    rate = budget_per_year * time_scale / max(1, len(columns))
+    granted, moved = grants(clock, observations.at, observations.event, rate)
     alarms: list[Alarm] = []
     touched: list[Subject] = []
     waiting: list[str] = []
@@ -114,6 +110,7 @@ def run_watch(
     signals = signals_of(watch, columns)
     if observations.unit is not None or observations.dealt is not None:
         asides = None
+    most = most_granted(watch.clock, observations.at, rate) if asides else 0.0
     # One subject's rows are taken as they are: a copy of a family is dear.
     everything: dict[str, slice] | Mapping[str, NDArray[np.int64]] = (
         {observations.names[0]: slice(None)}
@@ -131,7 +128,7 @@ def run_watch(
             None if observations.made is None else observations.made[places],
         )
         aside = None if asides is None else asides.get(name)
-        if aside is not None and aside.takes(signals, rows.values):
+        if aside is not None and aside.takes(signals, rows.values, most):
             aside.put(signals, rows)
             waiting.append(name)
             continue

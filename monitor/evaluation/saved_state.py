@@ -40,6 +40,8 @@ class _Saved(msgspec.Struct, array_like=True):
     observations: int | None = None
     """Without the rows put aside beside it, which the row's column counts."""
     granted: float | None = None
+    trace: bytes = b""
+    """Of a subject alone; a family's members have theirs beside this."""
 
 
 class _Member(msgspec.Struct, array_like=True):
@@ -54,13 +56,13 @@ class _Member(msgspec.Struct, array_like=True):
     statistic: float
     last_us: int | None
     started_us: int | None
-    trace: Trace
+    trace: bytes | Json
 
 
 SAVED_VERSION = 2
 
 
-def _save(one: Subject) -> _Saved:
+def _save(one: Subject, trace: bytes = b"") -> _Saved:
     return _Saved(
         SAVED_VERSION,
         one.asleep if one.awake is None else one.awake.to_bytes(),
@@ -83,6 +85,7 @@ def _save(one: Subject) -> _Saved:
         one.learned_at.tobytes(),
         one.observations,
         one.granted,
+        trace,
     )
 
 
@@ -153,17 +156,14 @@ def _plain_row(one: Subject) -> WatchState:
         one.status,
         one.reason,
         one.parameters,
-        msgspec.msgpack.encode(_save(one)),
+        msgspec.msgpack.encode(_save(one, one.trace.to_bytes())),
         one.observations,
         one.granted,
         one.alarms,
         one.statistic,
         one.last_observed_at,
         one.started_at,
-        {
-            "trace": one.trace.to_json(),
-            "mean": one.sums.interval(rows_per_step=one.block, scale=one.scale, signed=one.signed),
-        },
+        {"mean": one.sums.interval(rows_per_step=one.block, scale=one.scale, signed=one.signed)},
     )
 
 
@@ -185,7 +185,7 @@ def _family_row(members: list[Subject]) -> WatchState:
             one.statistic,
             None if one.last_observed_at is None else to_micros(one.last_observed_at),
             None if one.started_at is None else to_micros(one.started_at),
-            one.trace,
+            one.trace.to_bytes(),
         )
         for one in members
     ]
@@ -243,7 +243,7 @@ def from_row(watch: Watch, row: WatchState) -> list[Subject]:
         )
         saved = msgspec.msgpack.decode(row.state, type=_Saved)
         _load(made, saved)
-        made.trace = Trace.from_json(row.summary.get("trace", {}))
+        made.trace = _trace(saved.trace or row.summary.get("trace", {}))
         made.observations = row.observations if saved.observations is None else saved.observations
         made.granted = row.granted if saved.granted is None else saved.granted
         made.alarms = row.alarms
@@ -256,10 +256,15 @@ def from_row(watch: Watch, row: WatchState) -> list[Subject]:
             watch, member.signal, row.subject, member.status, member.reason, member.parameters
         )
         _load(made, member.saved)
-        made.trace = member.trace
+        made.trace = _trace(member.trace)
         made.observations, made.granted = member.observations, member.granted
         made.alarms, made.statistic = member.alarms, member.statistic
         made.last_observed_at = None if member.last_us is None else from_micros(member.last_us)
         made.started_at = None if member.started_us is None else from_micros(member.started_us)
         members.append(made)
     return members
+
+
+def _trace(kept: bytes | Json) -> Trace:
+    # A monitor of an earlier release kept a member's as objects, and others' in the summary.
+    return Trace.from_bytes(kept) if isinstance(kept, bytes) else Trace.from_json(kept)

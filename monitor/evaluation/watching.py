@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.coverage import judge
 from monitor.evaluation.aside import Aside, all_wait, may_wait, signals_of
 from monitor.evaluation.detector_state import Subject, new_subject
-from monitor.evaluation.earlier import turn_of
+from monitor.evaluation.earlier import SOURCES, turn_of
 from monitor.evaluation.evaluate import Tested, run_watch
 from monitor.evaluation.memory import Kept, Known, Memory, version_of, versions_in
 from monitor.evaluation.moved import moved
 from monitor.evaluation.saved_state import from_row, to_rows
-from monitor.evaluation.subjects import References
+from monitor.evaluation.subjects import USUAL, References
 from monitor.evaluation.timing_arming import needs_timing
 from monitor.feed.join import Stretch
 from monitor.moments import from_micros
@@ -85,20 +85,27 @@ async def feed_watches(
     judged = {w.application_id: covered[w.id] for w in coverages if w.id in covered}
     extracted |= {(number, COVERAGE): seen for number, seen in judged.items()}
 
-    def is_tested(watch: Watch, beside: Mapping[str, Aside]) -> bool:
-        if watch.signal == LOSS and (watch.application_id, LOSS) in extracted:
-            # A version that is met may be held to a level that any watch of losses knows.
+    yearly: dict[int, float] = {}
+    for number, watches in by_application.items():
+        changes = memory.budgets.get(number, ())
+        since = _granted_from(number, watches, extracted) if changes else None
+        own = budget.held_since(changes, settings, since)
+        yearly |= budget.budgets(watches, settings, own)
+
+    def is_tested(watch: Watch, kept: Kept) -> bool:
+        if watch.signal == LOSS and _may_hold_to_earlier(kept, extracted):
+            # It may be held to a level that any watch of losses knows.
             return True
         seen = _seen(watch, extracted, covered)
-        return seen is not None and len(seen) > 0 and not all_wait(watch, seen, beside)
+        if seen is None or not len(seen):
+            return False
+        rate = yearly.get(watch.id, 0.0) * settings.time_scale / max(1, len(seen.columns))
+        granted = budget.most_granted(watch.clock, seen.at, rate)
+        return not all_wait(watch, seen, kept.asides.get(watch.id, {}), granted)
 
     kept_of = await all_kept(connection, memory, by_application, is_tested)
     for number, watches in by_application.items():
         kept = kept_of[number]
-        changes = memory.budgets.get(number, ())
-        since = _granted_from(number, watches, extracted) if changes else None
-        own = budget.held_since(changes, settings, since)
-        yearly = budget.budgets(watches, settings, own)
         raised: list[tuple[Watch, Alarm]] = []
         for watch in sorted(watches, key=turn_of):
             if not watch.is_watching or watch.id in kept.failed:
@@ -141,6 +148,21 @@ async def feed_watches(
     await watch_store.move_clocks(connection, clocks)
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
     return found
+
+
+def _may_hold_to_earlier(kept: Kept, extracted: Extracted) -> bool:
+    """Whether the usual watch of losses meets a version after one of which a level may be known."""
+    known: dict[str, set[str]] = {}
+    for watch in kept.watches:
+        if watch.signal == LOSS and watch.name in SOURCES:
+            names = {*kept.asides.get(watch.id, ()), *kept.subjects.get(watch.id, ())}
+            known[watch.name] = {name for name in names if name.isdigit()}
+    seen = extracted.get((kept.watches[0].application_id, LOSS))
+    if USUAL not in known or seen is None:
+        return False
+    met = [int(name) for name in seen.names if name.isdigit() and name not in known[USUAL]]
+    earlier = [int(name) for names in known.values() for name in names]
+    return bool(met) and bool(earlier) and min(earlier) < max(met)
 
 
 def _granted_from(
@@ -362,15 +384,15 @@ async def all_kept(
     connection: AsyncConnection,
     memory: Memory,
     by_application: Mapping[int, list[Watch]],
-    is_tested: Callable[[Watch, Mapping[str, Aside]], bool] = lambda _watch, _beside: False,
+    is_tested: Callable[[Watch, Kept], bool] = lambda _watch, _kept: False,
 ) -> dict[int, Kept]:
     """Detectors of applications: from memory, and of those that are not there by one reading.
 
     Parameters
     ----------
     is_tested
-        Whether the turn completes a step of a watch beside which this is put aside. Of one that
-        it leaves alone, no detector is read.
+        Whether the turn asks for a step of a watch, by what is put aside beside it. Of one that it
+        leaves alone, no detector is read.
     """
     found: dict[int, Kept] = {}
     absent: dict[int, Watch] = {}
@@ -394,7 +416,7 @@ async def all_kept(
     await read_whole(
         connection,
         found.values(),
-        lambda watch, kept: not may_wait(watch) or is_tested(watch, kept.asides.get(watch.id, {})),
+        lambda watch, kept: not may_wait(watch) or is_tested(watch, kept),
     )
     return found
 

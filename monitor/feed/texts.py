@@ -85,6 +85,9 @@ class Texts:
         rows = np.flatnonzero(self.present)
         if not len(rows):
             return [], code
+        if len(rows) == 1:
+            code[rows] = 0
+            return [self.at(int(rows[0]))], code
         some = self.take(rows)
         longest = int(some.length.max())
         if longest > WIDEST:

@@ -324,6 +324,10 @@ _SAVE_STATES = text(f"""
 """)
 
 
+# A turn reads some hundred watches, and calling an enumeration takes longer than all else of one.
+_TIERS, _MODES = {one.value: one for one in Tier}, {one.value: one for one in Mode}
+
+
 def _watch(row: Row[Any]) -> Watch:
     return Watch(
         row.id,
@@ -331,10 +335,10 @@ def _watch(row: Row[Any]) -> Watch:
         row.name,
         row.signal,
         row.detector,
-        Tier(row.tier),
+        _TIERS[row.tier],
         row.settings,
         row.remedy,
-        Mode(row.mode),
+        _MODES[row.mode],
         row.origin,
         row.enabled,
         row.clock_at,

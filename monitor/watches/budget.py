@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drift.streaming.river_adapter import NAMES as RIVER
-from monitor.moments import YEAR_US
+from monitor.moments import YEAR_US, to_micros
 from monitor.records import Watch
 from monitor.settings import Settings, Tier
 
@@ -125,6 +125,12 @@ def grants(
     """
     if not len(at):
         return np.zeros(0), clock
+    if len(at) == 1:
+        # What an application that is seldom asked brings to each of its watches.
+        moment = int(at[0])
+        start = moment if clock is None else clock
+        reached_at = max(moment, start)
+        return np.array([(reached_at - start) * (budget_per_year / YEAR_US)]), reached_at
     times = np.asarray(at, np.int64)
     start = int(times[0]) if clock is None else clock
     reached = np.maximum.accumulate(np.maximum(times, start))
@@ -136,3 +142,22 @@ def grants(
     sizes = np.bincount(group)
     total = np.bincount(group, elapsed)
     return (total / sizes)[group] * (budget_per_year / YEAR_US), int(reached[-1])
+
+
+def most_granted(
+    clock: datetime | None, at: NDArray[np.int64], budget_per_year: float
+) -> float:
+    """No less than what `grants` gives to all these observations together.
+
+    Parameters
+    ----------
+    at : shape (n,)
+        At least one moment, in microseconds since 1970.
+    """
+    start = int(at[0]) if clock is None else to_micros(clock)
+    passed = max(0, int(at[0] if len(at) == 1 else at.max()) - start)
+    return passed * (budget_per_year / YEAR_US) * (1.0 + ROUNDING)
+
+
+ROUNDING = 1e-9
+"""Relative error of a sum that is far larger than any."""
