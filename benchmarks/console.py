@@ -144,12 +144,9 @@ async def trace(url: str, connection: asyncpg.Connection, start: datetime) -> No
     steps = range(0, DAYS * 24 * 3600, DAYS * 24 * 3600 // TRACE_POINTS)
     for watch in watches:
         walk = np.exp(np.minimum(np.cumsum(rng.normal(0, 0.3, TRACE_POINTS)) - 4, -0.1))
-        points = tuple(
-            (k, begun + at * 1_000_000, float(walk[k]), 0.1, 1)
-            for k, at in zip(range(TRACE_POINTS), steps, strict=False)
-        )
+        at = begun + np.array(steps[:TRACE_POINTS]) * 1_000_000
         made = Subject(watch, "loss", str(2 * watch.application_id), "armed", None, {"unit": "row"})
-        made.trace = Trace(points=points)
+        made.trace = Trace().extended(1, at, walk, np.full(TRACE_POINTS, 0.1))
         row = to_rows([made])[0]
         await connection.execute(
             "UPDATE watch_states SET state = $2, summary = $3 WHERE watch_id = $1",

@@ -213,8 +213,8 @@ def rest_after(rows: int, spent: float, longest: float) -> float:
     longest
         The pause between two looks at a record to which nothing is added.
     """
-    if rows < 200:
-        return max(GATHERING_S, min(10.0, spent / 0.03))
+    if rows < HARDLY_ANY:
+        return max(GATHERING_S, min(longest, spent / IDLE_SHARE))
     return GATHERING_S
 
 

@@ -218,7 +218,8 @@ async def evidence(
     made = []
     for row in await watches.read_states(connection, list(mine)):
         for one in from_row(mine[row.watch_id], row):
-            if one.signal not in wanted or not one.trace.points:
+            points = one.trace.points
+            if one.signal not in wanted or not points:
                 continue
             made.append(
                 Evidence(
@@ -226,8 +227,8 @@ async def evidence(
                     signal=one.signal,
                     subject=one.subject,
                     versions=registry.subject_name(one.subject),
-                    at=[at / 1e6 for _step, at, *_rest in one.trace.points],
-                    statistic=[statistic for _s, _at, statistic, *_rest in one.trace.points],
+                    at=[at / 1e6 for _step, at, *_rest in points],
+                    statistic=[statistic for _s, _at, statistic, *_rest in points],
                 )
             )
     return sorted(made, key=lambda one: (wanted.index(one.signal), one.subject, one.watch))

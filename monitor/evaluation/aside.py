@@ -89,7 +89,9 @@ class Calm:
             {one.signal: each.most for one, each in zip(subjects, known, strict=True)},
         )
 
-    def bears(self, signals: Sequence[str], values: Floats, *, waiting: int, granted: float) -> bool:
+    def bears(
+        self, signals: Sequence[str], values: Floats, *, waiting: int, granted: float
+    ) -> bool:
         """Whether rows are good news, and no statistic can reach the threshold with them.
 
         Parameters
@@ -215,7 +217,9 @@ class Aside:
     def to_record(self, watch_id: int, subject: str) -> WatchAside:
         """As it is kept between turns."""
         members = [(signal, count, buys) for signal, (count, buys) in self.members.items()]
-        calm = self.calm and (self.calm.level, self.calm.factor, list(self.calm.most.values()))
+        calm = None
+        if self.calm is not None:
+            calm = self.calm.level, self.calm.factor, list(self.calm.most.values())
         packed = _Packed(members, calm=calm)
         if self.rows is not None:
             packed = _Packed(
@@ -342,9 +346,7 @@ NEVER_WAIT = (
 """Detectors of which no row is put aside: a comparison tells another one its unit."""
 
 
-def all_wait(
-    watch: Watch, seen: Observations, asides: Mapping[str, Aside], granted: float
-) -> bool:
+def all_wait(watch: Watch, seen: Observations, asides: Mapping[str, Aside], granted: float) -> bool:
     """Whether all rows that a turn brought a watch are put aside.
 
     Parameters

@@ -85,12 +85,7 @@ async def feed_watches(
     judged = {w.application_id: covered[w.id] for w in coverages if w.id in covered}
     extracted |= {(number, COVERAGE): seen for number, seen in judged.items()}
 
-    yearly: dict[int, float] = {}
-    for number, watches in by_application.items():
-        changes = memory.budgets.get(number, ())
-        since = _granted_from(number, watches, extracted) if changes else None
-        own = budget.held_since(changes, settings, since)
-        yearly |= budget.budgets(watches, settings, own)
+    yearly = _yearly(by_application, extracted, settings, memory)
 
     def is_tested(watch: Watch, kept: Kept) -> bool:
         if watch.signal == LOSS and _may_hold_to_earlier(kept, extracted):
@@ -147,6 +142,21 @@ async def feed_watches(
     await watch_store.save_asides(connection, asides)
     await watch_store.move_clocks(connection, clocks)
     found.sort(key=lambda pair: (pair[1].alarmed_at, pair[0].id))
+    return found
+
+
+def _yearly(
+    by_application: Mapping[int, list[Watch]],
+    extracted: Extracted,
+    settings: Settings,
+    memory: Memory,
+) -> dict[int, float]:
+    """False alarms a year for each watch, as they were allowed when the turn's rows came."""
+    found: dict[int, float] = {}
+    for number, watches in by_application.items():
+        changes = memory.budgets.get(number, ())
+        since = _granted_from(number, watches, extracted) if changes else None
+        found |= budget.budgets(watches, settings, budget.held_since(changes, settings, since))
     return found
 
 

@@ -144,9 +144,7 @@ def grants(
     return (total / sizes)[group] * (budget_per_year / YEAR_US), int(reached[-1])
 
 
-def most_granted(
-    clock: datetime | None, at: NDArray[np.int64], budget_per_year: float
-) -> float:
+def most_granted(clock: datetime | None, at: NDArray[np.int64], budget_per_year: float) -> float:
     """No less than what `grants` gives to all these observations together.
 
     Parameters

@@ -22,9 +22,12 @@ INFORMS = "UPDATE watches SET tier = 'info' WHERE name = 'row by row'"
 
 STATES = (
     "SELECT w.name, s.subject, s.status, s.observations, round(s.granted::numeric, 9) AS granted,"
-    " s.alarms, round(s.statistic::numeric, 9) AS statistic, s.last_observed_at, s.started_at"
+    " s.alarms, CASE WHEN w.name NOT IN ('service', 'label_coverage',"
+    " 'loss_without_reference') THEN"
+    " round(s.statistic::numeric, 9) END AS statistic, s.last_observed_at, s.started_at"
     " FROM watch_states s JOIN watches w ON w.id = s.watch_id ORDER BY 1, 2"
 )
+"""Of a test whose good news waits, the statistic is as of the row before it."""
 WRITTEN = "SELECT w.name, md5(s.state) AS sum FROM watch_states s JOIN watches w ON w.id = watch_id"
 MOVED = (
     "SELECT jsonb_path_query_array(evidence, '$.moved[*].signal')::text AS moved FROM alarms a"
@@ -66,7 +69,8 @@ def test_rows_that_come_alone_are_put_aside_and_conclude_what_they_do_together(
         written, turns = await _one_by_one(database)
         assert turns >= ALONE
         # Each turn has a row: a step of one watch, and a part of a step of the other.
-        assert written["service"] == turns
+        # A step with each row, but good news of which none can alarm.
+        assert written["service"] < turns / 8
         assert max(written["by fives"], written["errors by fives"]) < turns / 2
         # A step with each row, and yet it is looked at with every fifth.
         assert written["row by row"] < turns / 2

@@ -1,15 +1,18 @@
 """How many rows may be put aside, and that they come back as they were."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monitor.evaluation.aside import MOST_ASIDE, Aside, may_wait, room_of
+from monitor.evaluation.aside import MOST_ASIDE, MOST_UNSEEN, Aside, may_wait, room_of
 from monitor.evaluation.detector_state import Subject, new_subject
 from monitor.evaluation.evaluate import consume
 from monitor.feed.rows import Rows
-from monitor.records import Json, Watch
+from monitor.records import Alarm, Json, Watch
 from monitor.settings import Mode, Tier
 from monitor.watches.resolution import Resolved
 
@@ -99,7 +102,7 @@ def test_what_is_put_aside_is_read_back_and_counted() -> None:
     signals = ("feature.a", "feature.b")
     first = rows_of([0.0, 1.0])
     first = first.with_values(np.array([[1.0, np.nan], [2.0, 3.0]]))
-    assert aside.takes(signals, first.values)
+    assert aside.takes(signals, first.values, 0.0)
     aside.put(signals, first)
     assert aside.observations == 2
     assert aside.granted == pytest.approx(3e-6)
@@ -114,12 +117,12 @@ def test_what_is_put_aside_is_read_back_and_counted() -> None:
     assert (again.room, again.members) == (2, {"feature.a": (2, True), "feature.b": (1, True)})
 
     more = np.array([[1.0, 2.0]] * 3)
-    assert again.takes(signals, more[:2])
-    assert not again.takes(signals, more), "the third completes a step"
-    assert not again.takes((*signals, "feature.c"), np.ones((1, 3))), (
+    assert again.takes(signals, more[:2], 0.0)
+    assert not again.takes(signals, more, 0.0), "the third completes a step"
+    assert not again.takes((*signals, "feature.c"), np.ones((1, 3)), 0.0), (
         "one is met for the first time"
     )
-    assert not again.takes(("feature.b", "feature.a"), more[:1]), "the columns changed"
+    assert not again.takes(("feature.b", "feature.a"), more[:1], 0.0), "the columns changed"
 
 
 def family(*blocks: int, tier: Tier = Tier.INFO) -> list[Subject]:
@@ -182,3 +185,82 @@ def test_which_rows_wait_follows_from_the_values_that_came(known: list[int], fed
         again.put(signals, rows.with_values(values[:split]))
         later = again.until_look(signals, values[split:])
         assert fed == (split + later if later else 0)
+
+
+KINDS = {
+    "bounded-mean": {"limit": 0.2, "head_start": 0.01, "block": 1},
+    "growing-pool": {"centre": 0.2, "head_start": 0.01, "block": 1},
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    turns=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.0]), min_size=1, max_size=9),
+            st.sampled_from([0.0, 1e-6, 1e-3, 0.2, 2.0]),
+        ),
+        min_size=1,
+        max_size=60,
+    ),
+)
+def test_good_news_that_waits_conceals_no_alarm(
+    kind: str, turns: list[tuple[list[float], float]]
+) -> None:
+    parameters = KINDS[kind]
+    watch = watch_of("loss", kind)
+    whole, waiting = (
+        new_subject(watch, "loss", "1", Resolved("armed", None, parameters)) for _ in range(2)
+    )
+    aside, at = Aside.beside([waiting]), 0
+    expected, found = [], []
+    for values, grant in turns:
+        rows = replace(rows_of(values, at=at), grants=np.full(len(values), grant))
+        at += len(values)
+        told = consume(whole, rows, budget_per_year=1.0)
+        expected += told
+        if aside.takes(("loss",), rows.values, float(rows.grants.sum())):
+            assert not told, "what was put aside alarms"
+            assert max(rows.values) == 0.0
+            aside.put(("loss",), rows)
+            again = Aside.from_record(watch, aside.to_record(1, "1"))
+            assert again is not None
+            aside = again
+            continue
+        fed = rows if aside.rows is None else aside.rows.followed_by(rows)
+        found += consume(waiting, fed, budget_per_year=1.0)
+        aside = Aside.beside([waiting])
+    if aside.rows is not None:
+        found += consume(waiting, aside.rows, budget_per_year=1.0)
+    assert [_told(one) for one in found] == [_told(one) for one in expected]
+    assert waiting.detector is not None
+    assert whole.detector is not None
+    assert waiting.detector.to_bytes() == whole.detector.to_bytes()
+    assert (waiting.statistic, waiting.sums) == (whole.statistic, whole.sums)
+    assert waiting.granted == pytest.approx(whole.granted)
+
+
+def _told(alarm: Alarm) -> tuple[object, ...]:
+    return alarm.alarmed_at, alarm.statistic, alarm.observation, alarm.onset_at
+
+
+def test_good_news_waits_for_twenty_rows_at_most_and_not_where_much_is_granted() -> None:
+    subject = armed({"block": 1})
+    assert not Aside.beside([subject]).takes(("loss",), np.zeros(1), 0.0), "nothing was tested"
+    consume(subject, rows_of([0.0]), budget_per_year=1.0)
+    aside = Aside.beside([subject])
+    assert aside.takes(("loss",), np.zeros(MOST_UNSEEN), 0.0)
+    assert not aside.takes(("loss",), np.zeros(MOST_UNSEEN + 1), 0.0)
+    assert not aside.takes(("loss",), np.array([0.0, 1.0]), 0.0)
+    assert not aside.takes(("loss",), np.zeros(1), 1.0), "a grant of 1 is an alarm"
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"block": 2}, {"thin": 2, "block": 1}, {"inverted": True, "block": 1}]
+)
+def test_of_what_is_not_one_row_a_step_below_a_limit_no_good_news_is_known(
+    parameters: Json,
+) -> None:
+    subject = armed(parameters)
+    consume(subject, rows_of([0.0] * 5), budget_per_year=1.0)
+    assert Aside.beside([subject]).calm is None
