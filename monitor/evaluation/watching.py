@@ -162,17 +162,19 @@ def _yearly(
 
 def _may_hold_to_earlier(kept: Kept, extracted: Extracted) -> bool:
     """Whether the usual watch of losses meets a version after one of which a level may be known."""
-    known: dict[str, set[str]] = {}
-    for watch in kept.watches:
-        if watch.signal == LOSS and watch.name in SOURCES:
-            names = {*kept.asides.get(watch.id, ()), *kept.subjects.get(watch.id, ())}
-            known[watch.name] = {name for name in names if name.isdigit()}
+    sources = {w.name: w for w in kept.watches if w.signal == LOSS and w.name in SOURCES}
     seen = extracted.get((kept.watches[0].application_id, LOSS))
-    if USUAL not in known or seen is None:
+    if USUAL not in sources or not sources[USUAL].is_watching or seen is None:
         return False
-    met = [int(name) for name in seen.names if name.isdigit() and name not in known[USUAL]]
-    earlier = [int(name) for names in known.values() for name in names]
-    return bool(met) and bool(earlier) and min(earlier) < max(met)
+    known = {
+        name: {*kept.asides.get(watch.id, ()), *kept.subjects.get(watch.id, ())}
+        for name, watch in sources.items()
+    }
+    met = [int(name) for name in seen.names if name not in known[USUAL]]
+    earlier = [int(name) for names in known.values() for name in names if name.isdigit()]
+    # Of one that is switched off nothing was read yet, but what it learned still counts.
+    off = any(not watch.is_watching for watch in sources.values())
+    return bool(met) and (off or min(earlier, default=max(met)) < max(met))
 
 
 def _granted_from(

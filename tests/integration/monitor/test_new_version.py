@@ -11,6 +11,9 @@ import asyncpg
 import pytest
 
 from migrations.upgrade import upgrade
+from monitor.evaluation.memory import Memory
+from monitor.loop import turn_once
+from monitor.store.database import connect
 from tests.support.monitoring import alarms_of, catch_up, rows_of, settings_for
 from tests.support.postgres import sqlalchemy_url
 from tests.support.shipped import (
@@ -30,9 +33,20 @@ BEFORE, AFTER = 700, 600
 
 
 async def lay(
-    url: str, policies: Sequence[dict[str, Any]], *, bad: float, reference: bool = False
+    url: str,
+    policies: Sequence[dict[str, Any]],
+    *,
+    bad: float,
+    reference: bool = False,
+    shipped: int = 250,
 ) -> None:
-    """Version 1 errs in one answer of ten; then version 2 answers, in its first row already."""
+    """Version 1 errs in one answer of ten; then version 2 answers, in its first row already.
+
+    Parameters
+    ----------
+    shipped
+        Rows of one shipment.
+    """
     connection = await asyncpg.connect(url)
     rng = random.Random(3)
     await set_up_application(connection, policies=policies)
@@ -52,8 +66,8 @@ async def lay(
                 shadow = Prediction(identifier, at, 1, usual, SHADOW, revision=2)
                 predictions.append(shadow)
         labels.append(Feedback(identifier, late, 0))
-    for start in range(0, BEFORE + AFTER, 250):
-        until = START + timedelta(seconds=30 * (start + 250))
+    for start in range(0, BEFORE + AFTER, shipped):
+        until = START + timedelta(seconds=30 * (start + shipped))
         since = START + timedelta(seconds=30 * start)
         await ship(
             connection,
@@ -119,6 +133,35 @@ def test_the_limit_says_whose_it_is_and_no_split_into_turns_changes_it(
         assert how_sure["limit_from"] == (
             "price:1, a version before it: no reference rows were uploaded with this one"
         )
+
+    asyncio.run(check())
+
+
+HELD = """
+    SELECT w.name, s.subject, s.status, s.observations, s.alarms,
+           s.parameters ->> 'reference' AS reference, s.parameters ->> 'limit' AS line
+      FROM watch_states s JOIN watches w ON w.id = s.watch_id
+     WHERE w.signal = 'loss' ORDER BY 1, 2
+"""
+
+
+def test_it_is_held_to_the_one_before_though_detectors_are_read_only_where_they_are_asked(
+    database: str, empty_database: str
+) -> None:
+    async def check() -> None:
+        await upgrade(sqlalchemy_url(empty_database))
+        await lay(database, ALONE, bad=0.3, shipped=10)
+        await lay(empty_database, ALONE, bad=0.3)
+        await catch_up(settings_for(empty_database))
+        engine, settings = connect(database), settings_for(database, turn_rows=1)
+        # Each turn goes on from the tables alone.
+        while await turn_once(engine, settings, memory=Memory()) is not None:
+            pass
+        await engine.dispose()
+        states = await rows_of(database, HELD)
+        assert states == await rows_of(empty_database, HELD)
+        assert ("loss", "2") in {(one["name"], one["subject"]) for one in states}
+        assert await alarms_of(database) == await alarms_of(empty_database)
 
     asyncio.run(check())
 
