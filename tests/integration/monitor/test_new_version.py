@@ -15,7 +15,7 @@ from monitor.evaluation.memory import Memory
 from monitor.loop import turn_once
 from monitor.store.database import connect
 from tests.support.monitoring import alarms_of, catch_up, rows_of, settings_for
-from tests.support.postgres import sqlalchemy_url
+from tests.support.postgres import execute, sqlalchemy_url
 from tests.support.shipped import (
     SHADOW,
     START,
@@ -138,30 +138,30 @@ def test_the_limit_says_whose_it_is_and_no_split_into_turns_changes_it(
 
 
 HELD = """
-    SELECT w.name, s.subject, s.status, s.observations, s.alarms,
-           s.parameters ->> 'reference' AS reference, s.parameters ->> 'limit' AS line
+    SELECT s.parameters ->> 'reference' AS reference, s.observations
       FROM watch_states s JOIN watches w ON w.id = s.watch_id
-     WHERE w.signal = 'loss' ORDER BY 1, 2
+     WHERE w.name = 'loss' AND s.subject = '2'
 """
+OFF = "UPDATE watches SET enabled = false WHERE name = 'loss_rollback'"
 
 
-def test_it_is_held_to_the_one_before_though_detectors_are_read_only_where_they_are_asked(
-    database: str, empty_database: str
+@pytest.mark.parametrize("off", [False, True])
+def test_it_is_held_to_the_one_before_by_what_only_another_watch_knows(
+    database: str, off: bool
 ) -> None:
     async def check() -> None:
-        await upgrade(sqlalchemy_url(empty_database))
         await lay(database, ALONE, bad=0.3, shipped=10)
-        await lay(empty_database, ALONE, bad=0.3)
-        await catch_up(settings_for(empty_database))
         engine, settings = connect(database), settings_for(database, turn_rows=1)
-        # Each turn goes on from the tables alone.
+        turns = 0
+        # Each turn goes on from the tables alone, and reads the detectors that it needs.
         while await turn_once(engine, settings, memory=Memory()) is not None:
-            pass
+            turns += 1
+            if off and turns == BEFORE // 10:
+                await asyncio.to_thread(execute, database, OFF)
         await engine.dispose()
-        states = await rows_of(database, HELD)
-        assert states == await rows_of(empty_database, HELD)
-        assert ("loss", "2") in {(one["name"], one["subject"]) for one in states}
-        assert await alarms_of(database) == await alarms_of(empty_database)
+        (held,) = await rows_of(database, HELD)
+        assert held["reference"].startswith("price:1, a version before it")
+        assert held["observations"] == AFTER
 
     asyncio.run(check())
 
