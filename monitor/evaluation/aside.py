@@ -6,7 +6,7 @@ read nor written. The row that completes a step is fed together with those put a
 detectors that is one more split of the same rows into turns, of which none changes what they
 conclude.
 
-A family that only informs is looked at with every fifth row, though some of its members may step
+A family that only informs is looked at with every tenth row, though some of its members may step
 with each: of twenty features one always does, and for its sake all would be read and written.
 
 Nor need anybody look at rows that are good news, such as a right answer or one in time, though each
@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 MOST_ASIDE = 64
 """Rows put aside at most: they are written anew with each that is added."""
 
-LOOK_EVERY = 5
+LOOK_EVERY = 10
 """Rows with which a family that only informs is looked at."""
 
 MOST_UNSEEN = 20

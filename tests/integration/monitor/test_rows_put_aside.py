@@ -72,7 +72,7 @@ def test_rows_that_come_alone_are_put_aside_and_conclude_what_they_do_together(
         # A step with each row, but good news of which none can alarm.
         assert written["service"] < turns / 8
         assert max(written["by fives"], written["errors by fives"]) < turns / 2
-        # A step with each row, and yet it is looked at with every fifth.
+        # A step with each row, and yet it is looked at with every tenth.
         assert written["row by row"] < turns / 2
         found = await alarms_of(database)
         expected = {"errors by fives", "row by row", "loss_without_reference"}

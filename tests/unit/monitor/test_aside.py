@@ -140,14 +140,14 @@ def family(*blocks: int, tier: Tier = Tier.INFO) -> list[Subject]:
 @pytest.mark.parametrize(
     ("blocks", "tier", "room"),
     [
-        ((1, 5), Tier.INFO, 4),
-        ((1, 1), Tier.INFO, 4),
+        ((1, 5), Tier.INFO, 9),
+        ((1, 1), Tier.INFO, 9),
         ((10, 20), Tier.INFO, 9),
         ((1, 5), Tier.PAGE, 0),
         ((5, 10), Tier.PAGE, 4),
     ],
 )
-def test_a_family_that_informs_waits_for_five_rows(
+def test_a_family_that_informs_waits_for_ten_rows(
     blocks: tuple[int, ...], tier: Tier, room: int
 ) -> None:
     assert Aside.beside(family(*blocks, tier=tier)).room == room
@@ -163,12 +163,12 @@ def test_no_row_waits_beside_a_member_that_learns() -> None:
 @pytest.mark.parametrize(
     ("known", "fed"),
     [
-        ([1, 1, 1, 1], 0),
-        ([1, 1, 1, 1, 1], 5),
-        ([1, 1, 1, 1, 1, 1, 1], 5),
-        ([1] * 11, 10),
-        ([0, 1, 0, 1, 1, 1], 0),
-        ([0, 1, 0, 1, 1, 1, 1, 0], 7),
+        ([1] * 9, 0),
+        ([1] * 10, 10),
+        ([1] * 12, 10),
+        ([1] * 21, 20),
+        ([0, 1] * 9, 0),
+        ([0, 1] * 10 + [0], 20),
         ([0] * 70, 70),
     ],
 )
