@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.support.monitoring import GUARDED, bad_release, rows_of
+from tests.support.monitoring import GUARDED, STATISTIC, bad_release, rows_of
 from tests.support.shipped import JOURNAL, add_reference, ship
 
 
@@ -93,7 +93,7 @@ async def conclusions_of(url: str) -> dict[str, list[dict[str, Any]]]:
         " JOIN watches w ON w.id = a.watch_id ORDER BY 1, 2, 3, 4",
         "alerts": "SELECT application_id, subject, kind, state FROM alerts ORDER BY 1, 2, 3",
         "states": "SELECT w.application_id, w.name, s.subject, s.status, s.observations,"
-        " round(s.statistic::numeric, 6) AS statistic FROM watch_states s"
+        f" {STATISTIC} FROM watch_states s"
         " JOIN watches w ON w.id = s.watch_id WHERE w.name <> 'label_delay' ORDER BY 1, 2, 3",
         "points": "SELECT application_id, signal, subject, at, n,"
         " round(total::numeric, 6) AS total FROM signal_points ORDER BY 1, 2, 3, 4",

@@ -103,6 +103,14 @@ async def rows_of(url: str, query: str, *values: Any) -> list[dict[str, Any]]:
         await connection.close()
 
 
+STATISTIC = """
+    CASE WHEN w.name NOT IN ('label_coverage', 'loss', 'loss_without_reference', 'service')
+         THEN round(s.statistic::numeric, 6) END AS statistic
+"""
+"""Where two runs are compared that read the record in other turns: of a test whose good news waits
+the statistic is as of the row before it, and how much waits depends on the turns."""
+
+
 async def alarms_of(url: str) -> list[tuple[Any, ...]]:
     """What the monitor concluded, without numbers that differ between two runs."""
     found = await rows_of(

@@ -11,7 +11,7 @@ from monitor.evaluation.memory import Memory
 from monitor.loop import turn_once
 from monitor.store.database import connect
 from tests.integration.monitor.test_signals import lay, plain
-from tests.support.monitoring import alarms_of, catch_up, rows_of, settings_for
+from tests.support.monitoring import STATISTIC, alarms_of, catch_up, rows_of, settings_for
 from tests.support.postgres import execute, sqlalchemy_url
 
 ROWS, ALONE = 860, 60
@@ -22,12 +22,9 @@ INFORMS = "UPDATE watches SET tier = 'info' WHERE name = 'row by row'"
 
 STATES = (
     "SELECT w.name, s.subject, s.status, s.observations, round(s.granted::numeric, 9) AS granted,"
-    " s.alarms, CASE WHEN w.name NOT IN ('service', 'label_coverage',"
-    " 'loss_without_reference') THEN"
-    " round(s.statistic::numeric, 9) END AS statistic, s.last_observed_at, s.started_at"
+    f" s.alarms, {STATISTIC}, s.last_observed_at, s.started_at"
     " FROM watch_states s JOIN watches w ON w.id = s.watch_id ORDER BY 1, 2"
 )
-"""Of a test whose good news waits, the statistic is as of the row before it."""
 WRITTEN = "SELECT w.name, md5(s.state) AS sum FROM watch_states s JOIN watches w ON w.id = watch_id"
 MOVED = (
     "SELECT jsonb_path_query_array(evidence, '$.moved[*].signal')::text AS moved FROM alarms a"
