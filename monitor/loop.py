@@ -107,7 +107,7 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
     pause = settings.poll_interval.total_seconds()
     loop = asyncio.get_running_loop()
     memories: dict[str, Memory] = {}
-    looked = -pause
+    looked, before = -pause, loop.time()
     while True:
         pulse.wake.clear()
         tenure.changed.clear()
@@ -139,7 +139,9 @@ async def _read(engine: AsyncEngine, settings: Settings, pulse: Pulse, tenure: T
             await _wait(pulse.wake, pause)
         if not behind:
             rows = sum(one.predictions + one.labels for one in turned)
-            await asyncio.sleep(began + rest_after(rows, spent, pause) - loop.time())
+            rest = rest_after(rows, spent, began - before, LONGEST_REST * pause)
+            await asyncio.sleep(began + rest - loop.time())
+        before = began
 
 
 async def _turn(
@@ -197,7 +199,7 @@ YOUNG, MIDDLE, OLD = 10_000, 20, 50
 middle passes before an old one: what turns make hardly ever forms cycles."""
 
 
-def rest_after(rows: int, spent: float, longest: float) -> float:
+def rest_after(rows: int, spent: float, gathered: float, longest: float) -> float:
     """Least seconds from the beginning of a turn to that of the next.
 
     A turn for a few rows costs nearly what one for many does: shipments that come close together
@@ -210,20 +212,25 @@ def rest_after(rows: int, spent: float, longest: float) -> float:
         Predictions and labels that the turn found.
     spent
         Seconds of the processor that it cost.
+    gathered
+        Seconds in which they came: since the beginning of the turn before.
     longest
-        The pause between two looks at a record to which nothing is added.
+        Rest that no cost exceeds.
     """
-    if rows < HARDLY_ANY:
+    if rows < max(HARDLY_ANY, HARDLY_ANY_A_SECOND * gathered):
         return max(GATHERING_S, min(longest, spent / IDLE_SHARE))
     return GATHERING_S
 
 
 GATHERING_S = 0.1
 """Least time between the beginnings of two turns of which the first took all there was."""
-HARDLY_ANY = 32
-"""Rows below which turns may take a small share of the time only."""
-IDLE_SHARE = 0.01
+HARDLY_ANY, HARDLY_ANY_A_SECOND = 32, 16
+"""Rows below which turns may take a small share of the time only, however soon they came, or in so
+long."""
+IDLE_SHARE = 0.02
 """That share."""
+LONGEST_REST = 3
+"""Pauses between two looks at a record to which nothing is added: the longest rest."""
 
 HANDS_PAUSE_S = 0.5
 """Pause between two looks at what is to be done."""
