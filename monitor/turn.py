@@ -1,7 +1,8 @@
 """One turn: read, join, test, alarm, alert, decide, save; all of it in the caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,7 +13,7 @@ from monitor.evaluation.watching import feed_watches, learn_references
 from monitor.feed.join import join
 from monitor.quiet import find_quiet
 from monitor.raising import close_stale, raise_alarm
-from monitor.records import Position, Registry
+from monitor.records import Alarm, Position, Registry, Watch
 from monitor.remedies.verification import verify_remedies
 from monitor.settings import Settings
 from monitor.shards import Shard
@@ -44,6 +45,9 @@ LISTENING = timedelta(seconds=5)
 """Pause between two looks for silences: each asks all applications, and none is told of a silence
 shorter than a minute unless an operator says so."""
 
+CURRENT = timedelta(minutes=1)
+"""A newest row older than this is behind the world; no silence shorter than it is told."""
+
 
 async def take_turn(
     connection: AsyncConnection,
@@ -66,27 +70,27 @@ async def take_turn(
     memory = memory or Memory()
     after = await cursors.lock_cursor(connection, shard)
     memory.at_place(after)
+    now = clock()
     shipments, drained = await record.read_next(connection, after, rows=settings.turn_rows)
     if shard.until is not None:
         shipments = [s for s in shipments if s.position <= shard.until]
+    # A transaction that is open anywhere holds shipments back that may come before it: what is
+    # there and cannot be read yet is no silence. With rows it is asked when it is time, since the
+    # traffic of one application may leave no turn without any.
+    read_to = shipments[-1].position if shipments else after
+    asks = drained and (not shipments or (_is_time(memory, now) and _is_current(shipments, now)))
+    listens = asks and not await record.is_unread(connection, read_to)
     whole = await _registry(connection, settings, shard, memory)
     registry = shard.restrict(whole)
     if not shipments:
-        # A transaction that is open anywhere holds shipments back that may come before it: what
-        # is there and cannot be read yet is no silence.
-        if not await record.is_unread(connection, after):
-            now = clock()
-            raised = await test_overdue(connection, registry, settings, memory, now)
-            if memory.listened is None or not now - LISTENING < memory.listened <= now:
-                raised += await find_quiet(connection, registry, now)
-                memory.listened = now
-            for watch, alarm in raised:
+        if listens:
+            for watch, alarm in await _listen(connection, registry, settings, memory, now):
                 await raise_alarm(
                     connection, watch, alarm, registry=registry, settings=settings, clock=clock
                 )
         await close_stale(connection, registry, registry.applications, clock)
         return None
-    until = shipments[-1].position
+    until = read_to
     answers, labels = await record.read_rows(
         connection, shipments, shard.applications(whole.applications)
     )
@@ -104,6 +108,8 @@ async def take_turn(
     undrawn = [key for key in extracted if is_of(key[1], AUC) or key[1] == COVERAGE]
     more = {key: one for key, one in extracted.items() if key not in {*drawn, *undrawn}}
     await _draw(connection, more, settings)
+    if listens:
+        found += await _listen(connection, registry, settings, memory, now)
     for watch, alarm in found:
         await raise_alarm(
             connection, watch, alarm, registry=registry, settings=settings, clock=clock
@@ -122,6 +128,34 @@ async def take_turn(
         len(found),
         drained,
     )
+
+
+async def _listen(
+    connection: AsyncConnection,
+    registry: Registry,
+    settings: Settings,
+    memory: Memory,
+    now: datetime,
+) -> list[tuple[Watch, Alarm]]:
+    """What no row tells, where all that was shipped before `now` has been read."""
+    raised = await test_overdue(connection, registry, settings, memory, now)
+    if _is_time(memory, now):
+        quiet = await find_quiet(connection, registry, now)
+        for watch, _ in quiet:
+            memory.drop(watch.application_id)
+        raised += quiet
+        memory.listened = now
+    return raised
+
+
+def _is_time(memory: Memory, now: datetime) -> bool:
+    return memory.listened is None or not now - LISTENING < memory.listened <= now
+
+
+def _is_current(shipments: Sequence[record.Shipment], now: datetime) -> bool:
+    """Whether their rows are of now: after an outage there are older ones, and more to come."""
+    reached = [at for s in shipments for at in (s.predicted_to, s.received_to) if at is not None]
+    return bool(reached) and now - max(reached) < CURRENT
 
 
 async def _draw(connection: AsyncConnection, extracted: Extracted, settings: Settings) -> None:

@@ -232,6 +232,11 @@ class Memory:
         while len(self._kept) > MOST_APPLICATIONS:
             self._kept.popitem(last=False)
 
+    def drop(self, application: int) -> None:
+        """The tables hold something else of an application now: it is read again."""
+        self._kept.pop(application, None)
+        self.pending.pop(application, None)
+
     def at_place(self, after: Position) -> None:
         """A turn begins after `after`: what was kept elsewhere in the record no longer holds."""
         self.pending, self.place = {}, after
