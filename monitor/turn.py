@@ -41,7 +41,7 @@ class Turned:
     """Whether it took all that there was to read."""
 
 
-LISTENING = timedelta(seconds=5)
+LISTENING = timedelta(seconds=10)
 """Pause between two looks for silences: each asks all applications, and none is told of a silence
 shorter than a minute unless an operator says so."""
 
